@@ -1,0 +1,1 @@
+"""The client of every service: asynchronous, with a blocking wrapper."""

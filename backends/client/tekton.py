@@ -1,0 +1,108 @@
+"""The door to all of Tekton: ask anything, and the right service answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from backends.client.client import Client
+from backends.client.discovery import canonical, locate, read_token, target
+from backends.errors import CannotConnect, ConnectionLost
+from backends.paths import Paths, find_paths
+from backends.protocol.messages import Answer, Chat, Piece, Request
+from backends.transport.address import Address, parse_address
+
+ResultT = TypeVar("ResultT")
+
+
+class Tekton:
+    """Routes each request to the service that answers it, over as many connections as it takes.
+
+    On this machine it goes straight to each service's own socket. With a `url` everything goes
+    there: to the gateway, or to a single CI.
+
+        async with Tekton() as tekton:
+            async for item in tekton.stream(Chat(ci="apollo", prompt="hello")):
+                ...
+
+    Args:
+        url: Address as `--url` takes it; `None` means `$TEKTON_URL`, else this machine's hub.
+        token_file: File with the token for `url`; `None` means `$TEKTON_TOKEN_FILE`.
+        paths: Where this Tekton's files are; `None` asks the environment.
+        is_local: Stay on this machine whatever `$TEKTON_URL` says.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token_file: Path | None = None,
+        paths: Paths | None = None,
+        is_local: bool = False,
+    ) -> None:
+        if not is_local:
+            url = url or os.environ.get("TEKTON_URL")
+        named = os.environ.get("TEKTON_TOKEN_FILE")
+        token_file = token_file or (Path(named) if named else None)
+        self._remote = parse_address(url) if url else None
+        self._token = read_token(token_file) if token_file and self._remote else None
+        self._paths = paths
+        self._clients: dict[Address, Client] = {}
+
+    async def call(self, request: Request[ResultT]) -> ResultT:
+        """Ask and wait for the result.
+
+        Raises:
+            TektonError: What the service answered, or why it could not be asked.
+        """
+        return await (await self._client_for(request)).call(request)
+
+    async def stream(self, request: Request[ResultT]) -> AsyncIterator[Any]:
+        """Ask; yield each chunk as it comes and the result last; closing it cancels."""
+        client = await self._client_for(request)
+        chunks = client.stream(request)
+        try:
+            async for item in chunks:
+                yield item
+        finally:
+            await chunks.aclose()  # type: ignore[attr-defined]
+
+    async def chat(self, ci: str, prompt: str) -> AsyncIterator[Piece | Answer]:
+        """Prompt a CI; yield the pieces of its answer and the `Answer` last."""
+        async for item in self.stream(Chat(ci=canonical(ci), prompt=prompt)):
+            yield item
+
+    async def close(self) -> None:
+        """Close every connection."""
+        clients = list(self._clients.values())
+        self._clients.clear()
+        for client in clients:
+            await client.close()
+
+    async def __aenter__(self) -> Tekton:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _client_for(self, request: Request[Any]) -> Client:
+        address = self._remote or self._local(request)
+        client = self._clients.get(address)
+        if client is None or not client.is_open:
+            client = self._clients[address] = await self._connect(address)
+        return client
+
+    def _local(self, request: Request[Any]) -> Address:
+        self._paths = self._paths or find_paths()
+        return locate(self._paths, *target(request))
+
+    async def _connect(self, address: Address) -> Client:
+        try:
+            return await Client.connect(address, self._token)
+        except ConnectionLost:
+            raise
+        except CannotConnect as error:
+            if error.hint is None and address.scheme == "unix":
+                error.hint = "`tekton status` shows what runs"
+            raise

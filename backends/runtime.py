@@ -1,0 +1,84 @@
+"""Names and sockets: what the shortest-lived client shares with everybody else.
+
+Computed from `os` alone, which is loaded before any program starts, so that a CI's socket is
+found without an import; the hub and the full client compute the same path here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+CI_FOLDER = "ci"
+MAX_NAME = 32
+"""Longest name of a CI, a terminal or a service, in characters."""
+
+RESERVED = frozenset(
+    (
+        "all",
+        "chat",
+        "completion",
+        "do",
+        "doctor",
+        "events",
+        "help",
+        "history",
+        "init",
+        "list",
+        "logs",
+    )
+    + ("messages", "session", "shell", "shellenv", "status", "team-chat", "terma", "tekton")
+    + ("up", "down", "version")
+)
+"""Words that `aish` and its shell keep for themselves; no CI may have them as its name."""
+
+MAX_SOCKET_PATH = 90
+"""Bytes; the system's own limit is 108 on Linux and 104 on macOS."""
+
+
+def runtime_folder() -> str:
+    """Return the folder of sockets as an absolute path; nothing is created or checked.
+
+    In order: `$TEKTON_HOME/run`; on Linux `$XDG_RUNTIME_DIR/tekton`, then the folder that
+    systemd keeps for this user (so that a job without the variable finds the same hub); else
+    a folder of this user in /tmp. A path too long for a socket is replaced by a short one in
+    /tmp that is derived from it.
+    """
+    uid = os.getuid()
+    home = os.environ.get("TEKTON_HOME")
+    if home:
+        folder = os.path.abspath(home) + "/run"
+    else:
+        parent = ""
+        if sys.platform == "linux":
+            parent = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
+        usable = parent.startswith("/") and _owner(parent) == uid
+        folder = f"{parent}/tekton" if usable else f"/tmp/tekton-{uid}"  # nosec B108
+    longest = len(os.fsencode(folder)) + len(f"/{CI_FOLDER}/.sock") + MAX_NAME
+    if longest > MAX_SOCKET_PATH:
+        folder = f"/tmp/tekton-{uid}-{_digest(os.fsencode(folder)):016x}"  # nosec B108
+    return folder
+
+
+def is_private(folder: str) -> bool:
+    """Tell whether a folder is a real one, of this user, that nobody else may enter."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    return found.st_mode & 0o170077 == 0o040000 and found.st_uid == os.getuid()
+
+
+def _owner(folder: str) -> int:
+    try:
+        return os.stat(folder).st_uid
+    except OSError:
+        return -1
+
+
+def _digest(path: bytes) -> int:
+    """FNV-1a, 64 bit (draft-eastlake-fnv): `hashlib` would cost more than the rest."""
+    value = 0xCBF29CE484222325
+    for byte in path:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value

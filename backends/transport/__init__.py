@@ -1,0 +1,1 @@
+"""Channels that carry protocol messages: Unix socket, TCP, WebSocket, memory."""

@@ -1,0 +1,38 @@
+"""Connecting to an address, whatever its scheme."""
+
+from __future__ import annotations
+
+import asyncio
+
+from backends.errors import CannotConnect, TimedOut
+from backends.transport.address import Address
+from backends.transport.base import Channel, Peer
+from backends.transport.stream import StreamChannel, open_unix
+
+
+async def open_channel(
+    address: Address, token: str | None = None, timeout_s: float = 10.0
+) -> Channel:
+    """Connect; for a WebSocket the token goes into the handshake.
+
+    Raises:
+        CannotConnect: Nobody answers there; `Unauthorized` where the handshake was refused.
+        TimedOut: No connection within the time.
+    """
+    try:
+        return await asyncio.wait_for(_open(address, token), timeout_s)
+    except asyncio.TimeoutError:
+        raise TimedOut(f"no connection to {address} within {timeout_s:g} s") from None
+    except OSError as error:
+        raise CannotConnect(f"cannot connect to {address}: {error.strerror or error}") from error
+
+
+async def _open(address: Address, token: str | None) -> Channel:
+    if address.scheme == "unix":
+        return await open_unix(address.path)
+    if address.scheme == "tcp":
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        return StreamChannel(reader, writer, Peer(where=str(address), is_trusted=True))
+    from backends.transport.websocket import open_websocket
+
+    return await open_websocket(address, token)

@@ -1,0 +1,127 @@
+"""Channels over byte streams: Unix sockets and TCP, one JSON object a line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import struct
+import sys
+from collections import deque
+
+from backends.errors import ConnectionLost
+from backends.protocol.framing import LineFramer, Oversized, frame
+from backends.transport.base import HIGH_WATER, Peer
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; asyncio's own 100 refuses the 101st of 200."""
+
+_READ_SIZE = 256 * 1024
+_HANG_UP_CHECK_S = 0.1
+_LOCAL_PEERCRED = 1  # macOS, sys/un.h
+
+
+class StreamChannel:
+    """A channel over an asyncio stream.
+
+    `buffered` are bytes that were read before the channel was made.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: Peer,
+        buffered: bytes = b"",
+    ) -> None:
+        self.peer = peer
+        self._reader = reader
+        self._writer = writer
+        self._framer = LineFramer()
+        self._ready = deque(self._framer.feed(buffered))
+        writer.transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    async def receive(self) -> bytes | Oversized | None:
+        """Return the next message; `None` once the peer is gone.
+
+        A peer that only closed its sending side (as `nc -N` does) is still there: this waits
+        until it has gone altogether.
+        """
+        while not self._ready:
+            try:
+                data = await self._reader.read(_READ_SIZE)
+            except (OSError, asyncio.IncompleteReadError):
+                return None
+            if not data:
+                await self._wait_until_gone()
+                return None
+            self._ready.extend(self._framer.feed(data))
+        return self._ready.popleft()
+
+    async def send(self, message: bytes) -> None:
+        """Send a message; waits while more than 256 KiB are unread."""
+        if self._writer.is_closing():
+            raise ConnectionLost("the connection is closed")
+        self._writer.write(frame(message))
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            raise ConnectionLost("the peer closed the connection") from error
+
+    async def close(self) -> None:
+        """Send what is waiting, then end the connection."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass  # the peer was quicker; closed is closed
+
+    async def _wait_until_gone(self) -> None:
+        found = self._writer.get_extra_info("socket")
+        if found is None or found.family != socket.AF_UNIX or not hasattr(select, "poll"):
+            return  # TCP cannot tell a peer that listens on from one that is gone
+        while not self._writer.is_closing() and not _has_hung_up(found.fileno()):
+            await asyncio.sleep(_HANG_UP_CHECK_S)
+
+
+def _has_hung_up(descriptor: int) -> bool:
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(
+        event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0)
+    )
+
+
+def peer_of(writer: asyncio.StreamWriter) -> Peer:
+    """Tell who is at the other end of a Unix or TCP stream, by the kernel's word."""
+    found = writer.get_extra_info("socket")
+    if found.family != socket.AF_UNIX:
+        host, port = writer.get_extra_info("peername")[:2]
+        return Peer(where=f"tcp {host}:{port}", is_trusted=False, is_local=False)
+    uid, pid = _credentials(found)
+    return Peer(where=f"unix pid {pid}", is_trusted=uid in (os.getuid(), 0))
+
+
+def _credentials(unix: socket.socket) -> tuple[int, int | None]:
+    if sys.platform == "linux":
+        size = struct.calcsize("3i")
+        pid, uid, _ = struct.unpack(
+            "3i", unix.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        return uid, pid
+    # macOS and the BSDs: struct xucred begins with its version and the uid (sys/ucred.h)
+    _, uid = struct.unpack_from("II", unix.getsockopt(0, _LOCAL_PEERCRED, 76))
+    return uid, None
+
+
+async def open_unix(path: str) -> StreamChannel:
+    """Connect to a Unix socket.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
+    reader, writer = await asyncio.open_unix_connection(path, limit=_READ_SIZE)
+    return StreamChannel(reader, writer, peer_of(writer))

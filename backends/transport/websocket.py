@@ -1,0 +1,236 @@
+"""Channels over WebSockets: one JSON object a text frame (RFC 6455).
+
+The protocol itself is the `websockets` package's, used without its I/O, so that one listening
+port can serve WebSockets beside plain lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from backends.errors import CannotConnect, ConnectionLost, Unauthorized
+from backends.protocol.framing import MAX_MESSAGE
+from backends.transport.address import Address
+from backends.transport.base import HIGH_WATER, Peer
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request, Response
+    from websockets.protocol import Protocol
+    from websockets.server import ServerProtocol
+
+_READ_SIZE = 256 * 1024
+
+Guard = Callable[["Request", Peer], Awaitable["tuple[int, str] | None"]]
+"""Looks at a handshake before it is accepted; returns an HTTP status and a reason to refuse it."""
+
+
+class WebSocketChannel:
+    """A channel over an open WebSocket, either side.
+
+    A message over the limit ends the connection with close code 1009, as RFC 6455 has it:
+    unlike a line, the rest of a frame cannot be passed over without reading it.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        protocol: Protocol,
+        peer: Peer,
+    ) -> None:
+        self.peer = peer
+        self._reader = reader
+        self._writer = writer
+        self._protocol = protocol
+        self._ready: deque[bytes] = deque()
+        self._parts: list[bytes] = []
+        writer.transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    async def receive(self) -> bytes | None:
+        """Return the next message; `None` once the peer is gone or has closed."""
+        while not self._ready:
+            self._take_frames()
+            if self._ready:
+                break
+            await self._flush()
+            try:
+                data = await self._reader.read(_READ_SIZE)
+            except OSError:
+                return None
+            if data:
+                self._protocol.receive_data(data)
+            else:
+                self._protocol.receive_eof()
+                self._take_frames()
+                await self._flush()
+                return self._ready.popleft() if self._ready else None
+        return self._ready.popleft()
+
+    async def send(self, message: bytes) -> None:
+        """Send a message as one text frame; waits while more than 256 KiB are unread."""
+        from websockets.exceptions import InvalidState
+
+        try:
+            self._protocol.send_text(message)
+        except InvalidState as error:
+            raise self._lost() from error
+        if not await self._flush():
+            raise self._lost()
+
+    async def close(self) -> None:
+        """Say goodbye (close code 1000) and end the connection."""
+        from websockets.exceptions import InvalidState
+
+        try:
+            self._protocol.send_close(1000)
+        except InvalidState:
+            pass  # the closing is under way already
+        await self._flush()
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass  # the peer was quicker; closed is closed
+
+    def _take_frames(self) -> None:
+        from websockets.frames import Frame, Opcode
+
+        for event in self._protocol.events_received():
+            if not isinstance(event, Frame) or event.opcode not in (
+                Opcode.TEXT,
+                Opcode.BINARY,
+                Opcode.CONT,
+            ):
+                continue
+            self._parts.append(bytes(event.data))
+            if event.fin:
+                message = b"".join(self._parts)
+                self._parts.clear()
+                if _is_utf8(message):
+                    self._ready.append(message)
+                else:
+                    self._protocol.fail(1007, "a message must be UTF-8")
+
+    async def _flush(self) -> bool:
+        try:
+            for data in self._protocol.data_to_send():
+                if data:
+                    self._writer.write(data)
+                elif self._writer.can_write_eof():
+                    self._writer.write_eof()
+            await self._writer.drain()
+        except OSError:
+            return False
+        return True
+
+    def _lost(self) -> ConnectionLost:
+        if self._protocol.close_code == 1009:
+            return ConnectionLost("the peer ended the connection: a message was over its limit")
+        return ConnectionLost("the connection is closed")
+
+
+def _is_utf8(message: bytes) -> bool:
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+async def accept_websocket(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    first: bytes,
+    peer: Peer,
+    guard: Guard,
+) -> WebSocketChannel | None:
+    """Answer a handshake that begins with the bytes `first`; `None` where it was refused."""
+    from websockets.http11 import Request
+    from websockets.protocol import State
+    from websockets.server import ServerProtocol
+
+    protocol = ServerProtocol(max_size=MAX_MESSAGE)
+    data = first
+    while True:
+        protocol.receive_data(data)
+        request = next(
+            (event for event in protocol.events_received() if isinstance(event, Request)), None
+        )
+        if request is not None or protocol.handshake_exc is not None:
+            break
+        data = await reader.read(_READ_SIZE)
+        if not data:
+            return None
+    if request is not None:
+        protocol.send_response(_respond(protocol, request, await guard(request, peer)))
+    for outgoing in protocol.data_to_send():
+        writer.write(outgoing)
+    await writer.drain()
+    if protocol.state is not State.OPEN:
+        return None
+    return WebSocketChannel(
+        reader, writer, protocol, dataclasses.replace(peer, has_shown_token=True)
+    )
+
+
+def _respond(
+    protocol: ServerProtocol, request: Request, refusal: tuple[int, str] | None
+) -> Response:
+    if refusal is None:
+        return protocol.accept(request)
+    status, reason = refusal
+    response = protocol.reject(status, reason + "\n")
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+async def open_websocket(address: Address, token: str | None) -> WebSocketChannel:
+    """Connect and shake hands, showing the token as a bearer token (RFC 6750).
+
+    Raises:
+        OSError: Nobody listens there.
+        Unauthorized: The server wants a token, or another one.
+        CannotConnect: It answers, but not as a Tekton WebSocket.
+    """
+    from websockets.client import ClientProtocol
+    from websockets.exceptions import InvalidStatus
+    from websockets.protocol import State
+    from websockets.uri import parse_uri
+
+    context = ssl.create_default_context() if address.scheme == "wss" else None
+    reader, writer = await asyncio.open_connection(
+        address.host, address.port, ssl=context, limit=_READ_SIZE
+    )
+    protocol = ClientProtocol(parse_uri(str(address)), max_size=MAX_MESSAGE)
+    request = protocol.connect()
+    if token:
+        request.headers["Authorization"] = f"Bearer {token}"
+    protocol.send_request(request)
+    channel = WebSocketChannel(reader, writer, protocol, Peer(where=str(address), is_trusted=True))
+    await channel._flush()
+    while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
+        data = await reader.read(_READ_SIZE)
+        if data:
+            protocol.receive_data(data)
+        else:
+            protocol.receive_eof()
+            break
+    if protocol.state is State.OPEN:
+        return channel
+    writer.close()
+    found = protocol.handshake_exc
+    if isinstance(found, InvalidStatus) and found.response.status_code in (401, 403, 421, 429):
+        reason = (
+            found.response.body.decode("utf-8", "replace").strip() if found.response.body else ""
+        )
+        raise Unauthorized(
+            f"{address} refused the connection: {reason or found.response.reason_phrase}",
+            "make a token with `tekton token create NAME > FILE`, then use --token-file FILE",
+        )
+    raise CannotConnect(f"{address} does not answer as a Tekton WebSocket: {found}")
