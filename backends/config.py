@@ -1,0 +1,188 @@
+"""The configuration: one TOML file becomes frozen dataclasses.
+
+Defaults, then the file, then the environment: `TEKTON_TCP_ENABLED=true` stands for `enabled` under
+`[tcp]`. A flag of a command comes last, where the command has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from backends.errors import ConfigError, InvalidMessage
+from backends.protocol import schema
+
+T = TypeVar("T")
+
+PORTS: Mapping[str, int] = {
+    "hermes": 8001, "engram": 8002, "rhetor": 8003, "numa": 8004,
+    "athena": 9001, "apollo": 9002, "dionysus": 9003, "hephaestus": 9004,
+}  # fmt: skip
+"""The ports that services and CIs have where TCP is switched on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Which model answers where a CI does not name one.
+
+    `default` is `auto` or `provider/model`; `order` lists the providers that `auto` tries: none
+    means Ollama and then an OpenAI-compatible server, only where they cost nothing.
+    """
+
+    default: str = "auto"
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tcp:
+    """Listening off the Unix socket; a port of 0 takes any free one.
+
+    `legacy` answers the original lines without a token: for old clients on a machine of one user.
+    """
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    legacy: bool = False
+    ports: Mapping[str, int] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    """Names, besides loopback, that a request's Host header may have."""
+    origins: tuple[str, ...] = ()
+    """Origins of web pages that may connect; none by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """The hub's log; `level` is debug, info, warning or error."""
+
+    level: str = "info"
+    max_bytes: int = 5_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engram:
+    """The store of turns."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """Prices by `provider/model`, as of a date; a model that is not here costs "unknown"."""
+
+    as_of: str = "2025-10-01"
+    models: Mapping[str, Price] = field(
+        default_factory=lambda: {
+            "anthropic/claude-opus-4-1": Price(input=15.0, output=75.0),
+            "anthropic/claude-sonnet-4-5": Price(input=3.0, output=15.0),
+            "anthropic/claude-haiku-4-5": Price(input=1.0, output=5.0),
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that can be set."""
+
+    models: Models = field(default_factory=Models)
+    providers: Mapping[str, Any] = field(default_factory=dict)
+    tcp: Tcp = field(default_factory=Tcp)
+    logs: Logs = field(default_factory=Logs)
+    engram: Engram = field(default_factory=Engram)
+    prices: Prices = field(default_factory=Prices)
+
+
+BUILT_IN_PROVIDERS: Mapping[str, Any] = {"ollama": {}, "openai": {}, "anthropic": {}, "echo": {}}
+
+
+def load_config(file: Path, environment: Mapping[str, str]) -> Config:
+    """Read the configuration; a file that is not there means the defaults.
+
+    Raises:
+        ConfigError: With file, line and what is wrong.
+    """
+    config = read_toml(file, Config) if file.exists() else Config()
+    return _with_environment(config, environment)
+
+
+def read_toml(file: Path, kind: type[T]) -> T:
+    """Read a TOML file into a dataclass, strictly.
+
+    Raises:
+        ConfigError: With file, line and what is wrong.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    hint = f"mend it with `tekton config edit`, or any editor: {file}"
+    try:
+        return schema.decode(kind, tomllib.loads(text), is_strict=True)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {_readable(error)}", hint) from error
+    except InvalidMessage as error:
+        line = _line_of(text, error.message.split(" ")[0])
+        raise ConfigError(f"{file}, line {line}: {error.message}", hint) from error
+
+
+def _readable(error: tomllib.TOMLDecodeError) -> str:
+    reason, _, place = str(error).rpartition(" (at ")
+    return f"{place.rstrip(')')}: {reason}" if reason else str(error)
+
+
+def _line_of(text: str, path: str) -> int:
+    """Find the line of a setting by its dotted path; as near as the file's tables tell."""
+    *tables, key = path.split("[")[0].split(".")
+    table, best = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            table = stripped.strip("[]").replace('"', "")
+            if path.startswith(table):
+                best = number
+        elif table == ".".join(tables) and stripped.split("=")[0].strip().strip('"') == key:
+            return number
+    return best
+
+
+def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:
+    changed: dict[str, Any] = {}
+    for section in dataclasses.fields(Config):
+        values = getattr(config, section.name)
+        if not dataclasses.is_dataclass(values):
+            continue
+        found = {}
+        for setting in dataclasses.fields(values):
+            name = f"TEKTON_{section.name}_{setting.name}".upper()
+            current = getattr(values, setting.name)
+            if name in environment and isinstance(current, (str, bool, int, tuple)):
+                found[setting.name] = _parse(name, environment[name], current)
+        if found:
+            changed[section.name] = dataclasses.replace(values, **found)  # type: ignore[type-var]
+    return dataclasses.replace(config, **changed)
+
+
+def _parse(name: str, text: str, current: object) -> object:
+    if isinstance(current, bool):
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if text.lower() not in words:
+            raise ConfigError(f"{name} must be true or false, not {text!r}")
+        return words[text.lower()]
+    if isinstance(current, int):
+        if not text.isdecimal():
+            raise ConfigError(f"{name} must be a whole number, not {text!r}")
+        return int(text)
+    if isinstance(current, tuple):
+        return tuple(item.strip() for item in text.split(",") if item.strip())
+    return text

@@ -1,0 +1,100 @@
+"""What every command line shares: tables, colours, and how a program ends.
+
+Answers go to stdout and everything else to stderr; piped output is plain. Ends as the shell
+expects: an error's own exit status, death by SIGINT or SIGPIPE where that is what happened.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TextIO
+
+from backends.cleaning import clean_line
+from backends.errors import TektonError
+
+GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
+
+
+def has_color(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal that wants colours (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, color: str, stream: TextIO | None = None) -> str:
+    """Colour a text for a stream, stdout by default; as it is where that has no colours."""
+    return f"\x1b[{color}m{text}\x1b[0m" if has_color(stream or sys.stdout) else text
+
+
+def table(rows: Sequence[Sequence[str]], colors: Sequence[str | None] | None = None) -> str:
+    """Align rows in columns; the first row is the heading.
+
+    Args:
+        rows: Cells; escape sequences and line ends in them are removed.
+        colors: A colour for each row.
+    """
+    cleaned = [[clean_line(cell) for cell in row] for row in rows]
+    widths = [max(len(row[n]) for row in cleaned) for n in range(len(cleaned[0]))]
+    lines = []
+    for number, row in enumerate(cleaned):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        color = BOLD if number == 0 else colors and colors[number]
+        lines.append(paint(line, color) if color else line)
+    return "\n".join(lines)
+
+
+def say(line: str) -> None:
+    """Tell the user something beside the answer: one line on stderr, cleaned."""
+    print(clean_line(line), file=sys.stderr, flush=True)
+
+
+def complain(error: TektonError, prefix: str = "") -> None:
+    """Show an error, and its hint, on stderr."""
+    word = paint("error:", RED, sys.stderr)
+    print(f"{word} {clean_line(prefix + error.message)}", file=sys.stderr, flush=True)
+    if error.hint:
+        say(f"hint: {error.hint}")
+
+
+def run_program(main: Callable[[], object]) -> NoReturn:
+    """Run a program to its end and exit with the status that it earned."""
+    wants_traceback = "--debug" in sys.argv
+    status = 0
+    try:
+        main()
+        sys.stdout.flush()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except TektonError as error:
+        if wants_traceback:
+            raise
+        complain(error)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        die_of(signal.SIGINT)
+    except BrokenPipeError:
+        die_of(signal.SIGPIPE)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        die_of(signal.SIGPIPE)
+    os._exit(status)
+
+
+def die_of(number: signal.Signals) -> NoReturn:
+    """End this process by a signal, so that a shell and its loops see it."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def ago(seconds: float) -> str:
+    """Say a length of time in at most two units: `3 min 20 s`."""
+    whole = int(seconds)
+    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

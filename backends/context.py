@@ -1,0 +1,121 @@
+"""What the services of one process are given: the way to each other and to everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from backends.client.client import Client
+from backends.client.discovery import target
+from backends.client.tekton import Tekton
+from backends.config import Config
+from backends.errors import TektonError
+from backends.paths import Paths
+from backends.protocol.messages import Publish, Request
+from backends.registry import Registry
+from backends.service.runner import Runner
+from backends.transport.memory import memory_pair
+
+log = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+_MAX_EVENTS = 10_000
+
+
+class ProcessContext:
+    """Reaches services of this process through memory, all others through their sockets.
+
+    `runner` is set once it exists, before the first service starts.
+    """
+
+    runner: Runner
+
+    def __init__(self, config: Config, paths: Paths) -> None:
+        self.config = config
+        self.paths = paths
+        self.registry = Registry(paths.registry)
+        self._outside = Tekton(paths=paths, is_local=True)
+        self._inside: dict[tuple[str, bool], Client] = {}
+        self._events: deque[Publish] = deque(maxlen=_MAX_EVENTS)
+        self._has_events = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.background(self._send_events())
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def call(self, request: Request[ResultT]) -> ResultT:
+        """Ask whoever answers the request, over a connection that is kept."""
+        key = target(request)
+        if self.runner.find(*key) is None:
+            return await self._outside.call(request)
+        client = self._inside.get(key)
+        if client is None or not client.is_open:
+            client = self._inside[key] = self._connect(*key)
+        return await client.call(request)
+
+    async def stream(self, request: Request[Any]) -> AsyncIterator[Any]:
+        """Ask over a connection of its own, so that a slow reader holds up nobody else."""
+        if self.runner.find(*target(request)) is None:
+            async with Tekton(paths=self.paths, is_local=True) as tekton:
+                async with aclosing(tekton.stream(request)) as items:
+                    async for item in items:
+                        yield item
+            return
+        async with self._connect(*target(request)) as client:
+            async with aclosing(client.stream(request)) as items:
+                async for item in items:
+                    yield item
+
+    def publish(self, subject: str, **data: Any) -> None:
+        """Put an event on the bus without waiting; events keep their order."""
+        known = {key: value for key, value in data.items() if value is not None}
+        self._events.append(Publish(subject=subject, data=known))
+        self._has_events.set()
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that must end even if the one who asked is gone."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self, grace_s: float = 2.0) -> None:
+        """Let background work end within the grace, then end it; close all connections."""
+        if self._tasks:
+            self._has_events.set()
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in self._tasks:
+            task.cancel()
+        for client in self._inside.values():
+            await client.close()
+        await self._outside.close()
+
+    def _connect(self, name: str, is_ci: bool) -> Client:
+        service = self.runner.find(name, is_ci)
+        assert service is not None  # nosec B101 - both callers have looked
+        near, far = memory_pair()
+        self.runner.serve(service, far)
+        return Client(near)
+
+    async def _send_events(self) -> None:
+        while True:
+            await self._has_events.wait()
+            self._has_events.clear()
+            while self._events:
+                event = self._events.popleft()
+                try:
+                    await self.call(event)
+                except TektonError as error:
+                    log.debug("event %s is lost: %s", event.subject, error.message)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background work failed", exc_info=error)

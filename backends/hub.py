@@ -1,0 +1,205 @@
+"""The process behind everything: it starts services, and ends them when it is told to.
+
+Run as `python -m backends.hub`; `tekton up` and `tekton serve` do that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
+
+from backends.config import Config, load_config
+from backends.context import ProcessContext
+from backends.errors import AlreadyRunning, NotFound, TektonError
+from backends.hub_record import hub_lock, write_hub_record
+from backends.logs import configure_logs
+from backends.paths import Paths, find_paths, private_folder
+from backends.plugins import load_plugin, plugin_names
+from backends.protocol.messages import Health
+from backends.registry import checked
+from backends.service.base import Gate, Service
+from backends.service.guard import bearer_token, refusal
+from backends.service.runner import Runner
+from backends.tokens import TokenStore
+from backends.transport.base import Peer
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request
+
+log = logging.getLogger(__name__)
+
+GROUP = "tekton.services"
+_ORDER = ("hermes", "engram", "rhetor", "numa")
+_LOOK_EVERY_S = 1.0
+
+
+class Process:
+    """The services of this process: all of them, or the one named."""
+
+    def __init__(self, config: Config, paths: Paths, only: str | None = None) -> None:
+        self._paths = paths
+        self._only = only
+        tokens = TokenStore(paths.tokens)
+
+        async def guard(request: Request, peer: Peer) -> tuple[int, str] | None:
+            refused = refusal(request, config.tcp)
+            if refused is None and not await tokens.is_valid(bearer_token(request), peer.where):
+                return 401, "the token is missing or not valid"
+            return refused
+
+        self._context = ProcessContext(config, paths)
+        self._runner = Runner(self._context, Gate(tokens.is_valid, config.tcp.legacy), guard)
+        self._context.runner = self._runner
+
+    async def run(self, ready: int | None) -> None:
+        """Start, tell the file descriptor `ready` (and close it), and serve until SIGTERM or SIGINT."""
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, over.set)
+        try:
+            await self._start()
+            _tell(ready, {"ready": True, "pid": os.getpid()})
+            follow = asyncio.create_task(self._follow_personas())
+            await over.wait()
+            follow.cancel()
+        finally:
+            await self._runner.stop_all()
+            await self._context.close()
+
+    async def _start(self) -> None:
+        services = self._wanted()
+        for service in services:
+            record = self._context.registry.find(service.name, service.is_ci)
+            if record and checked(record).health is Health.ALIVE and record.pid != os.getpid():
+                if self._only:
+                    raise AlreadyRunning(
+                        f"{service.name} runs already, in process {record.pid}",
+                        "`tekton status` shows all",
+                    )
+                log.info("%s is served by process %s", service.name, record.pid)
+                continue
+            await self._runner.start(service)
+
+    def _wanted(self) -> list[Service]:
+        names = sorted(
+            plugin_names(GROUP), key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER)
+        )
+        if self._only in names:
+            names = [self._only]
+        services = [service for name in names for service in self._make(name)]
+        if self._only is None or self._only in names:
+            return services
+        wanted = [
+            service
+            for service in services
+            if service.is_ci and service.name == self._only.removesuffix("-ci")
+        ]
+        if not wanted:
+            every = ", ".join(sorted({service.name for service in services}))
+            raise NotFound(f"no service or CI named {self._only!r}", f"there are: {every}")
+        return wanted
+
+    def _make(self, name: str) -> list[Service]:
+        made = load_plugin(GROUP, name)(self._context)
+        return [made] if isinstance(made, Service) else list(made)
+
+    async def _follow_personas(self) -> None:
+        """Start CIs whose persona appears, stop those whose persona goes, renew what changed."""
+        seen = _state_of(self._paths)
+        while self._only is None:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            now = _state_of(self._paths)
+            if now == seen:
+                continue
+            seen = now
+            try:
+                await self._renew(self._make("specialists"))
+            except TektonError as error:
+                log.error("the CIs are left as they are: %s", error.message)
+
+    async def _renew(self, wanted: list[Service]) -> None:
+        running = {
+            service.name: service
+            for service in self._runner.services
+            if hasattr(service, "persona")
+        }
+        for service in wanted:
+            before = running.pop(service.name, None)
+            if before is None or getattr(before, "persona", None) != getattr(
+                service, "persona", None
+            ):
+                if before is not None:
+                    await self._runner.stop(before)
+                await self._runner.start(service)
+        for service in running.values():
+            await self._runner.stop(service)
+
+
+def main() -> None:
+    """Run the hub, or with `--only NAME` one service, in the foreground of this process."""
+    parser = argparse.ArgumentParser(prog="python -m backends.hub", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", help="run this service or CI alone")
+    parser.add_argument("--ready", metavar="FD", type=int, help="file descriptor to report to")
+    parser.add_argument("--debug", action="store_true", help="log everything")
+    parser.add_argument("--stderr", action="store_true", help="log to stderr, not to the file")
+    options = parser.parse_args()
+    paths = find_paths()
+    try:
+        config = load_config(paths.config_file, os.environ)
+        log_file = None if options.stderr else paths.logs / f"{options.only or 'hub'}.log"
+        debug = "all" if options.debug else os.environ.get("TEKTON_DEBUG", "")
+        configure_logs(log_file, config.logs.level, config.logs.max_bytes, debug)
+        for folder in (paths.runtime, paths.state):
+            private_folder(folder)
+        with nullcontext() if options.only else _recorded(paths):
+            asyncio.run(_run(config, paths, options.only, options.ready))
+    except TektonError as error:
+        log.error("%s", error.message)
+        _tell(options.ready, {"kind": error.kind, "message": error.message, "hint": error.hint})
+        sys.exit(error.exit_status)
+    logging.shutdown()
+    os._exit(0)  # a vendor's thread that hangs must not keep a hub alive that has said goodbye
+
+
+async def _run(config: Config, paths: Paths, only: str | None, ready: int | None) -> None:
+    await Process(config, paths, only).run(ready)
+
+
+@contextmanager
+def _recorded(paths: Paths) -> Iterator[None]:
+    """Hold the hub's lock, and keep its record true: who runs, since when, until when."""
+    with hub_lock(paths):
+        record = {"pid": os.getpid(), "started_at": time.time(), "runtime": os.fspath(paths.runtime)}
+        write_hub_record(paths, record)
+        try:
+            yield
+        finally:
+            write_hub_record(paths, {**record, "ended_at": time.time()})
+
+
+def _tell(ready: int | None, message: dict[str, object]) -> None:
+    if ready is None:
+        return
+    with suppress(OSError):  # whoever waited has given up
+        os.write(ready, json.dumps(message).encode() + b"\n")
+        os.close(ready)
+
+
+def _state_of(paths: Paths) -> dict[str, int]:
+    with suppress(OSError):
+        return {file.name: file.stat().st_mtime_ns for file in paths.personas.glob("*.toml")}
+    return {}
+
+
+if __name__ == "__main__":
+    main()

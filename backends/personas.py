@@ -1,0 +1,91 @@
+"""The CIs that this Tekton has, as data: the built-in ones and the user's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.config import read_toml
+from backends.errors import ConfigError, UsageError
+from backends.protocol import schema
+from backends.runtime import MAX_NAME, RESERVED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Persona:
+    """What makes one CI differ from another; `None` means that nothing is set.
+
+    `temperature` and `max_tokens` go to the model as they are; `max_prompt_bytes` bounds a prompt with all that is attached.
+    """
+
+    role: str = ""
+    description: str = ""
+    capabilities: tuple[str, ...] = ()
+    system: str = ""
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    max_prompt_bytes: int | None = None
+    is_enabled: bool = True
+
+
+def load_personas(folder: Path) -> dict[str, Persona]:
+    """Read the built-in personas and those of the user's folder, by name, enabled ones only.
+
+    A user's file with a built-in name changes only what it sets.
+
+    Raises:
+        ConfigError: With file, line and what is wrong.
+    """
+    personas = built_in_personas()
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            check_name(file.stem)
+        except UsageError as error:
+            raise ConfigError(f"{file}: {error.message}", error.hint) from error
+        own = read_toml(file, Persona)
+        base = personas.get(file.stem, Persona())
+        set_here = tomllib.loads(file.read_text(encoding="utf-8")).keys()
+        personas[file.stem] = dataclasses.replace(
+            base, **{key: getattr(own, key) for key in set_here}
+        )
+    return {name: persona for name, persona in personas.items() if persona.is_enabled}
+
+
+def built_in_personas() -> dict[str, Persona]:
+    """Read the personas that come with Tekton."""
+    text = (
+        importlib.resources.files("backends").joinpath("personas.toml").read_text(encoding="utf-8")
+    )
+    return {
+        name: schema.decode(Persona, table, is_strict=True)
+        for name, table in tomllib.loads(text).items()
+    }
+
+
+def check_name(name: str) -> str:
+    """Return the name if a CI may have it.
+
+    Raises:
+        UsageError: It is not a slug, is too long or is reserved; the message says which.
+    """
+    is_slug = (
+        name[:1].isalpha() and name.isascii() and name.islower() and name.replace("-", "").isalnum()
+    )
+    hint = (
+        f"a name is a letter and then letters, digits and '-', all lower case, at most {MAX_NAME}"
+    )
+    if not is_slug or name.endswith("-") or len(name) > MAX_NAME:
+        raise UsageError(f"{name!r} cannot be the name of a CI", hint)
+    if name in RESERVED:
+        raise UsageError(
+            f"{name!r} is a word of aish's own, so it cannot be the name of a CI", "choose another"
+        )
+    if name.endswith("-ci"):
+        raise UsageError(
+            f"{name!r} cannot be the name of a CI: NAME-ci is the CI NAME", f"call it {name[:-3]!r}"
+        )
+    return name

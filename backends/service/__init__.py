@@ -1,0 +1,1 @@
+"""The one pattern that every service follows."""

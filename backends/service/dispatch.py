@@ -1,0 +1,159 @@
+"""One connection of a service: requests become tasks, answers go back in order of their being ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from backends.errors import (
+    Busy,
+    Cancelled,
+    ConnectionLost,
+    TektonError,
+    Unauthorized,
+    UnknownMethod,
+)
+from backends.protocol.connection import (
+    CancelReceived,
+    Connection,
+    LegacyReceived,
+    Refused,
+    RequestId,
+    RequestReceived,
+)
+from backends.protocol.messages import Hello, Request, Welcome
+from backends.service.base import Gate, Service
+from backends.service.outlet import Outlet
+from backends.transport.base import Channel
+from backends.version import VERSION
+
+log = logging.getLogger(__name__)
+
+MAX_OPEN = 256
+"""Requests that one connection may have open at once."""
+
+
+class Session:
+    """Serves one channel until it ends; `run` is called once."""
+
+    def __init__(self, service: Service, channel: Channel, gate: Gate) -> None:
+        self._service = service
+        self._channel = channel
+        self._gate = gate
+        self._connection = Connection()
+        self._tasks: dict[RequestId, asyncio.Task[None]] = {}
+        self._is_let_in = channel.peer.is_trusted or channel.peer.has_shown_token
+
+    async def run(self) -> None:
+        """Answer until the peer is gone or sent away; then everything it asked is cancelled."""
+        try:
+            while (message := await self._channel.receive()) is not None:
+                event = self._connection.receive(message)
+                if isinstance(event, RequestReceived):
+                    await self._begin(event)
+                elif isinstance(event, CancelReceived) and event.id in self._tasks:
+                    self._tasks[event.id].cancel()
+                elif isinstance(event, LegacyReceived):
+                    await self._answer_legacy(event)
+                elif isinstance(event, Refused) and event.reply:
+                    await self._channel.send(event.reply)
+        except ConnectionLost:
+            pass  # it is the end that this loop waits for
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks.values())
+
+    async def _begin(self, received: RequestReceived) -> None:
+        number, request = received.id, received.request
+        if isinstance(request, Hello):
+            await self._welcome(number, request)
+        elif not self._is_let_in:
+            await self._send_away(number, "a hello with a token has to come first")
+        elif request.IS_LOCAL and not self._channel.peer.is_trusted:
+            error = Unauthorized(f"{request.METHOD!r} is answered on the Unix socket only")
+            await self._channel.send(self._connection.error(number, error))
+        elif len(self._tasks) >= MAX_OPEN:
+            busy = Busy(f"{MAX_OPEN} requests are open on this connection", "wait for some to end")
+            await self._channel.send(self._connection.error(number, busy))
+        else:
+            task = asyncio.create_task(self._answer(number, request))
+            self._tasks[number] = task
+            task.add_done_callback(lambda _: self._tasks.pop(number, None))
+
+    async def _welcome(self, number: RequestId, hello: Hello) -> None:
+        if not self._is_let_in:
+            if not await self._gate.is_valid(hello.token or "", self._channel.peer.where):
+                await self._send_away(number, "the token is missing or not valid")
+            self._is_let_in = True
+        welcome = Welcome(protocol=hello.protocol and 1, server=self._service.name, version=VERSION)
+        await self._channel.send(self._connection.result(number, welcome))
+
+    async def _send_away(self, number: RequestId, reason: str) -> None:
+        error = Unauthorized(
+            f"{self._service.name} refuses the connection: {reason}",
+            "make a token with `tekton token create NAME > FILE`, then use --token-file FILE",
+        )
+        await self._channel.send(self._connection.error(number, error))
+        raise ConnectionLost("sent away")
+
+    async def _answer(self, number: RequestId, request: Request[Any]) -> None:
+        try:
+            reply = self._connection.result(number, await self._result_of(number, request))
+        except asyncio.CancelledError:
+            reply = self._connection.error(number, Cancelled("cancelled"))
+        except ConnectionLost as error:
+            reply = self._connection.error(number, error)
+        except TektonError as error:
+            reply = self._connection.error(number, error)
+        except Exception as error:
+            log.exception("%s failed in %s", request.METHOD, self._service.name)
+            self._service.last_error = f"{type(error).__name__}: {error}"
+            bug = TektonError(
+                f"{self._service.name} failed: {error!r}", "`tekton logs` has the details"
+            )
+            reply = self._connection.error(number, bug)
+        with suppress(ConnectionLost):
+            await self._channel.send(reply)
+
+    async def _result_of(self, number: RequestId, request: Request[Any]) -> Any:
+        handler = self._service.handler(request)
+        if handler is None:
+            raise UnknownMethod(f"{self._service.name} does not answer {request.METHOD!r}")
+        outcome = handler(request)
+        if not isinstance(outcome, AsyncIterator):
+            return await outcome
+        return await self._stream(number, outcome, type(request).RESULT)
+
+    async def _stream(self, number: RequestId, items: AsyncIterator[Any], result: type[Any]) -> Any:
+        async def send(chunk: Any) -> None:
+            await self._channel.send(self._connection.chunk(number, chunk))
+
+        outlet = Outlet(send)
+        try:
+            async for item in items:
+                if isinstance(item, result):
+                    return item
+                await outlet.put(item)
+            raise RuntimeError("the handler ended without a result")
+        finally:
+            try:
+                await items.aclose()  # type: ignore[attr-defined]
+            finally:
+                await outlet.close()
+
+    async def _answer_legacy(self, received: LegacyReceived) -> None:
+        answer = None
+        if self._is_let_in or self._gate.allows_legacy:
+            answer = await self._service.legacy(received.line)
+        if answer is None:
+            answer = {
+                "type": "error",
+                "error": "this connection speaks JSON-RPC 2.0, not the original lines",
+            }
+        await self._channel.send(json.dumps(answer).encode())

@@ -1,0 +1,129 @@
+"""Running services: sockets, records, start and stop, each told to the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from backends.config import PORTS
+from backends.paths import private_folder
+from backends.service.base import Context, Gate, Service
+from backends.service.dispatch import Session
+from backends.transport.base import Channel
+from backends.transport.listener import Listener, listen_tcp, listen_unix
+
+if TYPE_CHECKING:
+    from backends.transport.websocket import Guard
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs the services of one process."""
+
+    def __init__(self, context: Context, gate: Gate, guard: Guard) -> None:
+        self._context = context
+        self._gate = gate
+        self._guard = guard
+        self._running: dict[tuple[str, bool], _Running] = {}
+
+    @property
+    def services(self) -> list[Service]:
+        """Every service that runs here, in the order of their starts."""
+        return [running.service for running in self._running.values()]
+
+    def find(self, name: str, is_ci: bool) -> Service | None:
+        """Return the service or CI of that name, if it runs here."""
+        running = self._running.get((name, is_ci))
+        return running.service if running else None
+
+    async def start(self, service: Service) -> None:
+        """Start a service, listen, and write its record.
+
+        Raises:
+            TektonError: It cannot; nothing of it is left.
+        """
+        running = _Running(service)
+        try:
+            await service.start()
+            await self._listen(running)
+            service.record = dataclasses.replace(
+                await service.describe(),
+                pid=os.getpid(),
+                socket=os.fspath(self._context.paths.socket(service.name, service.is_ci)),
+                urls=tuple(listener.where for listener in running.listeners[1:]),
+                started_at=self._context.now(),
+            )
+            self._context.registry.write(service.record)
+        except BaseException:
+            await running.close()
+            raise
+        self._running[service.name, service.is_ci] = running
+        self._context.publish(f"{_subject(service)}.started", pid=os.getpid())
+        log.info("%s started", service.name, extra={"service": service.name})
+
+    async def stop(self, service: Service) -> None:
+        """Stop a service: no more connections, open ones end, its record says when it ended."""
+        running = self._running.pop((service.name, service.is_ci))
+        self._context.publish(f"{_subject(service)}.stopped")
+        await running.close()
+        self._context.registry.remove(service.name, service.is_ci)
+        log.info("%s stopped", service.name, extra={"service": service.name})
+
+    async def stop_all(self) -> None:
+        """Stop everything, the last started first."""
+        for service in reversed(self.services):
+            await self.stop(service)
+
+    def serve(self, service: Service, channel: Channel) -> asyncio.Task[None]:
+        """Serve a channel of this process; the task ends with the channel."""
+        running = self._running[service.name, service.is_ci]
+        return running.spawn(Session(service, channel, self._gate).run())
+
+    async def _listen(self, running: _Running) -> None:
+        service = running.service
+
+        async def on_channel(channel: Channel) -> None:
+            if channel.peer.is_local and not channel.peer.is_trusted:
+                log.warning("refused a process of another user (%s)", channel.peer.where)
+                return
+            await running.spawn(Session(service, channel, self._gate).run())
+
+        path = self._context.paths.socket(service.name, service.is_ci)
+        private_folder(path.parent)
+        running.listeners.append(await listen_unix(path, on_channel))
+        tcp = self._context.config.tcp
+        port = tcp.ports.get(service.name, PORTS.get(service.name))
+        if tcp.enabled and port is not None:
+            running.listeners.append(await listen_tcp(tcp.host, port, on_channel, self._guard))
+
+
+class _Running:
+    """A service with all that has to end when it ends."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.listeners: list[Listener] = []
+        self._sessions: set[asyncio.Task[None]] = set()
+
+    def spawn(self, session: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(session)  # type: ignore[arg-type]
+        self._sessions.add(task)
+        task.add_done_callback(self._sessions.discard)
+        return task
+
+    async def close(self) -> None:
+        for listener in self.listeners:
+            await listener.close()
+        for task in self._sessions:
+            task.cancel()
+        if self._sessions:
+            await asyncio.wait(self._sessions, timeout=3)
+        await self.service.stop()
+
+
+def _subject(service: Service) -> str:
+    return f"ci.{service.name}" if service.is_ci else f"service.{service.name}"
