@@ -1,0 +1,1 @@
+"""The directory of what is up, and the event bus."""

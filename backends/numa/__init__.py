@@ -1,0 +1,1 @@
+"""The resource monitor: answers from live facts."""

@@ -1,0 +1,1 @@
+"""One generic CI and the personas it can be."""

@@ -1,0 +1,92 @@
+"""The generic CI: a persona in front of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+
+from backends.errors import ConfigError, MessageTooLarge, NoModel
+from backends.personas import Persona, load_personas
+from backends.protocol.messages import Chat, ServiceInfo
+from backends.providers.base import Finish, Prompt
+from backends.providers.models import Models
+from backends.service.base import Context
+from backends.service.ci import CIService, Finished, user_text
+
+
+def specialists(context: Context) -> list[Specialist]:
+    """Make one specialist for each persona; they share their providers."""
+    models = Models(context.config, context.paths.keys)
+    personas = load_personas(context.paths.personas)
+    return [Specialist(context, name, persona, models) for name, persona in personas.items()]
+
+
+class Specialist(CIService):
+    """Answers with a model, in the manner of its persona."""
+
+    def __init__(self, context: Context, name: str, persona: Persona, models: Models) -> None:
+        self.name = name
+        super().__init__(context)
+        self.persona = persona
+        self._models = models
+
+    async def describe(self) -> ServiceInfo:
+        """Describe this CI, with the model really behind it now."""
+        model, note = await self._model_now()
+        return dataclasses.replace(
+            await super().describe(),
+            kind="echo" if model and model.startswith("echo/") else "specialist",
+            role=self.persona.role,
+            description=self.persona.description,
+            capabilities=self.persona.capabilities,
+            model=model,
+            note=note,
+        )
+
+    async def model_for(self, chat: Chat) -> str:
+        """Return the model that the prompt names, else the persona's."""
+        return await self._models.resolve(chat.model or self.persona.model)
+
+    async def answer(self, chat: Chat, model: str) -> AsyncIterator[str | Finished]:
+        """Stream the model's answer."""
+        provider_name, _, model_name = model.partition("/")
+        items = self._models.provider(provider_name).stream(self._prompt(chat, model_name))
+        try:
+            async for item in items:
+                if isinstance(item, Finish):
+                    yield await self._finished(item, provider_name)
+                else:
+                    yield item
+        finally:
+            await items.aclose()  # type: ignore[attr-defined]
+
+    def _prompt(self, chat: Chat, model: str) -> Prompt:
+        text = user_text(chat)
+        limit = self.persona.max_prompt_bytes
+        if limit is not None and len(text.encode()) > limit:
+            raise MessageTooLarge(
+                f"the prompt is {len(text.encode())} bytes; {self.name} takes {limit}"
+            )
+        return Prompt(
+            text=text,
+            model=model,
+            system=chat.system if chat.system is not None else self.persona.system.strip() or None,
+            images=tuple(item for item in chat.attachments if item.data is not None),
+            temperature=self.persona.temperature,
+            max_tokens=self.persona.max_tokens,
+        )
+
+    async def _finished(self, finish: Finish, provider: str) -> Finished:
+        model = f"{provider}/{finish.model}"
+        cost = await self._models.price(model, finish.usage)
+        return Finished(model=model, reason=finish.reason, usage=finish.usage, cost_usd=cost)
+
+    async def _model_now(self) -> tuple[str | None, str | None]:
+        try:
+            model = await self._models.resolve(self.persona.model)
+            probe = await self._models.probe(model.partition("/")[0])
+        except (NoModel, ConfigError) as error:
+            return None, error.message
+        if not probe.models:
+            return None, probe.reason
+        return model, "answers with its input; no model" if model.startswith("echo/") else None
