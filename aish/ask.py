@@ -1,0 +1,135 @@
+"""Prompting CIs: one, several by name, all with a role; each answer streamed to where it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from aish.output import JsonSink, Output, PlainSink, TeamOutput, TerminalSink
+from backends.client.discovery import canonical
+from backends.client.tekton import Tekton
+from backends.console import die_of
+from backends.errors import NotFound, TektonError, TimedOut
+from backends.protocol.messages import Answer, Chat, Health, ListAll, Piece, ServiceInfo
+
+EVERYONE = ("@all", "team-chat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How answers are shown; `timeout_s` bounds each whole answer."""
+
+    is_json: bool = False
+    streams: bool = True
+    timeout_s: float | None = None
+    is_quiet: bool = False
+    is_verbose: bool = False
+    url: str | None = None
+    token_file: Path | None = None
+
+
+async def ask(target: str, chat: Chat, options: Options) -> int:
+    """Prompt whom the target names and show the answers.
+
+    Args:
+        target: A name, `@role`, `@all`, or names joined by commas.
+
+    Returns:
+        The exit status: 0, or that of the first CI that failed.
+
+    Raises:
+        TektonError: Nobody could be asked.
+    """
+    async with Tekton(options.url, options.token_file) as tekton:
+        names = await members(tekton, target)
+        if len(names) == 1 and not _is_team(target):
+            return await _ask_one(tekton, names[0], chat, options, _sink(options))
+        return await _ask_team(tekton, names, chat, options)
+
+
+async def members(tekton: Tekton, target: str) -> list[str]:
+    """Return the names of the CIs that a target means.
+
+    Raises:
+        NotFound: No CI has that role.
+    """
+    if not _is_team(target):
+        return [canonical(target)]
+    if not target.startswith("@") and target not in EVERYONE:
+        return list(dict.fromkeys(canonical(name.strip()) for name in target.split(",") if name.strip()))
+    directory = await tekton.call(ListAll())
+    cis = [entry for entry in directory.entries if entry.is_ci]
+    if target in EVERYONE:
+        return [entry.name for entry in cis]
+    role = target[1:].lower()
+    found = [entry.name for entry in cis if role in _roles_of(entry)]
+    if not found:
+        known = ", ".join(sorted({f"@{_slug(entry.role)}" for entry in cis if entry.role}))
+        raise NotFound(f"no CI has the role {role!r}", f"there are: @all, {known}")
+    return found
+
+
+async def _ask_one(tekton: Tekton, name: str, chat: Chat, options: Options, sink: Output) -> int:
+    answer: Answer | None = None
+    failure: TektonError | None = None
+    try:
+        async with asyncio.timeout(options.timeout_s):
+            async with aclosing(tekton.stream(dataclasses.replace(chat, ci=name))) as items:
+                async for item in items:
+                    if isinstance(item, Answer):
+                        answer = item
+                    elif isinstance(item, Piece):
+                        sink.take(item)
+    except TimeoutError:
+        failure = TimedOut(f"{name} did not finish within {options.timeout_s:g} s", "--timeout allows more")
+    except TektonError as error:
+        failure = error
+    sink.end(name, answer, failure)
+    return failure.exit_status if failure else 0
+
+
+async def _ask_team(tekton: Tekton, names: Sequence[str], chat: Chat, options: Options) -> int:
+    team = TeamOutput(lambda prefix: _sink(options, prefix), is_plain=options.is_json)
+    statuses = await asyncio.gather(
+        *(_ask_one(tekton, name, chat, options, team.member(name)) for name in names)
+    )
+    return next((status for status in statuses if status), 0)
+
+
+def _sink(options: Options, prefix: str = "") -> Output:
+    if options.is_json:
+        return JsonSink()
+    if options.streams and sys.stdout.isatty():
+        return TerminalSink(options.is_quiet, options.is_verbose, prefix)
+    return PlainSink(options.is_quiet, options.is_verbose, options.streams, prefix)
+
+
+def die_of_interrupt() -> None:
+    """Let Ctrl-C end the process at once, with the terminal as it was; the hub cancels the rest."""
+
+    def end(*_: object) -> None:
+        if sys.stdout.isatty():
+            sys.stdout.write("\x1b[0m\n")
+            sys.stdout.flush()
+        die_of(signal.SIGINT)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+
+
+def _is_team(target: str) -> bool:
+    return target.startswith("@") or "," in target or target in EVERYONE
+
+
+def _roles_of(entry: ServiceInfo) -> set[str]:
+    return {_slug(entry.role), *entry.role.lower().split()} if entry.health is not Health.ENDED else set()
+
+
+def _slug(role: str) -> str:
+    return role.lower().replace(" ", "-")

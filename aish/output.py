@@ -1,0 +1,222 @@
+"""Where answers go: a pipe, a terminal, JSON; and several at once without mixing them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from backends.console import BOLD, RED, complain, has_color, paint, say
+from backends.errors import AnswerTruncated, TektonError
+from backends.protocol import schema
+from backends.protocol.messages import Answer, Piece
+
+
+class Output(Protocol):
+    """Takes one answer: its pieces, then its end."""
+
+    def take(self, piece: Piece) -> None:
+        """Show the next piece."""
+
+    def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
+        """Show how it ended; exactly one of `answer` and `failure` is there."""
+
+
+class PlainSink:
+    """Text as it is, byte for byte and at once, for a pipe or a file.
+
+    A newline is added at the end where a complete answer has none.
+    """
+
+    def __init__(self, is_quiet: bool, is_verbose: bool, streams: bool = True, prefix: str = "") -> None:
+        self._is_quiet = is_quiet
+        self._is_verbose = is_verbose
+        self._streams = streams
+        self._prefix = prefix
+        self._last = "\n"
+        self._kept: list[str] = []
+
+    def take(self, piece: Piece) -> None:
+        """Write a piece of text, or say a notice on stderr."""
+        if piece.notice and not self._is_quiet:
+            say(f"notice: {self._prefix}{piece.notice}")
+        if piece.text and self._streams:
+            self._write(piece.text)
+        elif piece.text:
+            self._kept.append(piece.text)
+
+    def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
+        """Finish the text, then tell the failure or, where asked for, the figures."""
+        if self._kept:
+            self._write("".join(self._kept))
+        if answer and self._last != "\n":
+            self._write("\n")
+        _tell_end(answer, failure, self._is_verbose, self._prefix)
+
+    def _write(self, text: str) -> None:
+        self._last = text[-1]
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.buffer.flush()
+
+
+class TerminalSink:
+    """Markdown, rendered as it comes, for a person at a terminal."""
+
+    def __init__(self, is_quiet: bool, is_verbose: bool, prefix: str = "") -> None:
+        from aish.render import MarkdownWriter, terminal_width
+
+        self._is_quiet = is_quiet
+        self._is_verbose = is_verbose
+        self._prefix = prefix
+        color = has_color(sys.stdout)
+        self._writer = MarkdownWriter(sys.stdout, terminal_width, color=color, live=color)
+
+    def take(self, piece: Piece) -> None:
+        """Render a piece, or say a notice on stderr."""
+        if piece.notice and not self._is_quiet:
+            say(f"notice: {self._prefix}{piece.notice}")
+        if piece.text:
+            self._writer.feed(piece.text)
+
+    def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
+        """Finish what is open, then tell the failure or, where asked for, the figures."""
+        self._writer.finish()
+        _tell_end(answer, failure, self._is_verbose, self._prefix)
+
+
+class JsonSink:
+    """One JSON object for each answer, on one line, when it is complete or has failed."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._notices: list[str] = []
+
+    def take(self, piece: Piece) -> None:
+        """Keep a piece."""
+        if piece.text:
+            self._texts.append(piece.text)
+        if piece.notice:
+            self._notices.append(piece.notice)
+
+    def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
+        """Print the object; `status` is `complete`, `truncated` or `failed`."""
+        found: dict[str, object] = {"ci": name, "status": _status(answer, failure), "text": "".join(self._texts)}
+        if answer:
+            found |= schema.encode(answer)
+            found["cost_usd"] = "unknown" if answer.cost_usd is None else answer.cost_usd
+        if self._notices:
+            found["notices"] = self._notices
+        if failure:
+            found["error"] = {"kind": failure.kind, "message": failure.message, "hint": failure.hint}
+        print(json.dumps(found, ensure_ascii=False), flush=True)
+
+
+class TeamOutput:
+    """Several answers at once: one at a time is shown live, the others wait their turn.
+
+    The first to say something has the floor until it ends; then those that are complete are shown
+    whole, in the order of their ends, and the next one still speaking takes the floor.
+    """
+
+    def __init__(self, make: Callable[[str], Output], is_plain: bool) -> None:
+        self._make = make
+        self._is_plain = is_plain
+        self._speaker: _Member | None = None
+        self._waiting: list[_Member] = []
+        self._is_first = True
+
+    def member(self, name: str) -> Output:
+        """Return where the answer of one CI goes."""
+        return _Member(self, name)
+
+    def speaks(self, member: _Member) -> bool:
+        """Give a member the floor if it is free; tell whether it has it."""
+        if self._speaker is None:
+            self._give_floor(member)
+        elif member is not self._speaker and member not in self._waiting:
+            self._waiting.append(member)
+        return member is self._speaker
+
+    def release(self) -> None:
+        """Take the floor back and pass it on."""
+        self._speaker = None
+        ended = [member for member in self._waiting if member.ended_with is not None]
+        for member in ended:
+            self._give_floor(member)
+            member.replay()
+            self._speaker = None
+        self._waiting = [member for member in self._waiting if member not in ended]
+        if self._waiting:
+            self._give_floor(self._waiting.pop(0))
+            assert self._speaker is not None  # nosec B101 - for the type checker
+            self._speaker.replay()
+
+    def _give_floor(self, member: _Member) -> None:
+        self._speaker = member
+        if not self._is_plain:
+            failed = member.ended_with is not None and member.ended_with[1] is not None
+            line = f"== {member.name}{': failed' if failed else ''} =="
+            lead = "" if self._is_first else "\n"
+            print(lead + paint(line, RED if failed else BOLD), flush=True)
+        self._is_first = False
+        member.sink = self._make(f"{member.name}: ")
+
+
+class _Member:
+    def __init__(self, team: TeamOutput, name: str) -> None:
+        self.name = name
+        self.sink: Output | None = None
+        self.ended_with: tuple[Answer | None, TektonError | None] | None = None
+        self._team = team
+        self._pieces: list[Piece] = []
+
+    def take(self, piece: Piece) -> None:
+        if self._team.speaks(self) and self.sink:
+            self.sink.take(piece)
+        else:
+            self._pieces.append(piece)
+
+    def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
+        self.ended_with = (answer, failure)
+        if self._team.speaks(self):
+            self.replay()
+            self._team.release()
+
+    def replay(self) -> None:
+        """Show what was kept while somebody else had the floor."""
+        assert self.sink is not None  # nosec B101 - it has the floor
+        for piece in self._pieces:
+            self.sink.take(piece)
+        self._pieces.clear()
+        if self.ended_with:
+            self.sink.end(self.name, *self.ended_with)
+
+
+def _status(answer: Answer | None, failure: TektonError | None) -> str:
+    if failure:
+        return "truncated" if isinstance(failure, AnswerTruncated) else "failed"
+    return "truncated" if answer and answer.finish_reason == "length" else "complete"
+
+
+def _tell_end(
+    answer: Answer | None, failure: TektonError | None, is_verbose: bool, prefix: str
+) -> None:
+    if failure:
+        complain(failure, prefix)
+    elif answer and is_verbose:
+        say(prefix + figures(answer))
+
+
+def figures(answer: Answer) -> str:
+    """Say in a line what is known of an answer: model, tokens, cost, times."""
+    counts = [answer.usage.input_tokens, answer.usage.output_tokens]
+    tokens = " → ".join("unknown" if count is None else str(count) for count in counts)
+    cost = "unknown" if answer.cost_usd is None else f"${answer.cost_usd:.4f}"
+    first = answer.time_to_first_token_s
+    shown = "none" if first is None else f"{first:.3f} s"
+    label = " (echo: answers with its input)" if answer.model.startswith("echo/") else ""
+    return (
+        f"{answer.ci} · {answer.model}{label} · tokens {tokens} · cost {cost}"
+        f" · first token {shown} · in all {answer.elapsed_s:.3f} s"
+    )

@@ -1,0 +1,315 @@
+"""Commands that start, end and watch processes: up, down, status, serve, logs, events, clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from backends.console import GREEN, RED, YELLOW, ago, paint, say, table
+from backends.errors import CannotConnect, TektonError, TimedOut
+from backends.paths import Paths, find_paths
+from backends.protocol.messages import Health, ServiceInfo
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; log everything.")]
+Url = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it
+    typer.Option("--url", metavar="URL", help="Where: unix:PATH, tcp://…, ws://… or wss://…"),
+]
+TokenFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--token-file", metavar="FILE", help="File with the token for --url."),
+]
+
+_READY_S = 30.0
+_STOP_S = 10.0
+
+
+def up(
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the foreground, log to stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing when it works.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """tekton up: start the hub with every service and CI, and list them."""
+    paths = find_paths()
+    flags = ["--debug"] if debug else []
+    if foreground:
+        _become([*flags, "--stderr"])
+    pid = _spawn(paths, flags)
+    if quiet:
+        return
+    from backends.client.blocking import BlockingTekton
+    from backends.protocol.messages import ListAll
+
+    with BlockingTekton(paths=paths, is_local=True) as tekton:
+        entries = list(tekton.call(ListAll()).entries)
+    if as_json:
+        print(json.dumps({"pid": pid, **_shown(entries)}, indent=1))
+        return
+    print(f"hub is up, pid {pid}\n")
+    _print_services(entries)
+    _hint_at_models(entries)
+
+
+def down(
+    everything: Annotated[bool, typer.Option("--all", help="End terminals too, once there are some.")] = False,
+    debug: Debug = False,
+) -> None:
+    """tekton down: end the hub and what it started, nothing else."""
+    from backends.hub_record import is_locked, read_hub_record
+
+    paths = find_paths()
+    if not is_locked(paths):
+        say("no hub is running")
+        return
+    pid = int(read_hub_record(paths)["pid"])
+    os.kill(pid, signal.SIGTERM)
+    _wait(lambda: not is_locked(paths), _STOP_S, f"the hub (pid {pid}) does not end", f"`kill -9 {pid}` ends it")
+    say(f"hub is down (it was pid {pid})")
+
+
+def status(as_json: Json = False, url: Url = None, token_file: TokenFile = None, debug: Debug = False) -> None:
+    """tekton status: what runs, since when, with which model, and what went wrong last."""
+    from backends.client.blocking import BlockingTekton
+    from backends.hub_record import is_locked, read_hub_record
+    from backends.protocol.messages import ListAll, Measure
+
+    paths = find_paths()
+    with BlockingTekton(url, token_file, paths) as tekton:
+        try:
+            entries = list(tekton.call(ListAll()).entries)
+        except CannotConnect as error:
+            last = read_hub_record(paths)
+            if not url and "ended_at" in last and not is_locked(paths):
+                error.message += f"; the last one ran as pid {last['pid']} and ended {_when(float(last['ended_at']))}"
+            raise
+        try:
+            facts = tekton.call(Measure())
+        except TektonError as error:
+            say(f"numa does not measure: {error.message}")
+            facts = None
+    hub = next((entry for entry in entries if entry.name == "hermes" and not entry.is_ci), entries[0])
+    if as_json:
+        known = {"pid": hub.pid, "started_at": hub.started_at, **_shown(entries)}
+        if facts:
+            known |= {"uptime_s": facts.uptime_s, "memory": facts.hub_memory}
+        print(json.dumps(known, indent=1))
+        return
+    line = f"hub: pid {hub.pid}, up {ago(time.time() - hub.started_at)}, since {_when(hub.started_at)}"
+    print(line + (f", {facts.hub_memory / 1e6:.0f} MB" if facts else "") + "\n")
+    _print_services(entries)
+    _hint_at_models(entries)
+
+
+def serve(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A service (hermes, engram, rhetor, numa, specialists) or a CI.")],
+    debug: Debug = False,
+) -> None:
+    """tekton serve engram: run one service or CI alone, in the foreground, until Ctrl-C."""
+    _become(["--only", name, "--stderr", *(["--debug"] if debug else [])])
+
+
+def logs(
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="So many of the last lines.")] = 50,
+    component: Annotated[str, typer.Option("--component", metavar="NAME", help="Only lines of this component.")] = "",
+    debug: Debug = False,
+) -> None:
+    """tekton logs -f: the hub's log."""
+    from backends.cleaning import clean_line
+
+    file = find_paths().logs / "hub.log"
+    if not file.exists():
+        raise CannotConnect(f"there is no log yet: {file}", "`tekton up` starts a hub, and its log")
+
+    def show(text: str) -> None:
+        for line in text.splitlines():
+            if not component or f".{component}" in line or f" {component} " in line:
+                print(clean_line(line), flush=True)
+
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        show("\n".join(stream.read().splitlines()[-lines:] if lines else []))
+    if follow:
+        _follow(file, show)
+
+
+def events(
+    subject: Annotated[str, typer.Option("--subject", metavar="PATTERN", help="'*' stands for one word, '>' for all that follow.")] = ">",
+    count: Annotated[int, typer.Option("-n", "--count", metavar="N", help="End after so many; 0 never ends.")] = 0,
+    as_json: Json = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    debug: Debug = False,
+) -> None:
+    """tekton events --subject 'ci.>': what happens, as it happens, until Ctrl-C."""
+    from backends.client.blocking import BlockingTekton
+    from backends.protocol import schema
+    from backends.protocol.messages import Event, Subscribe
+
+    with BlockingTekton(url, token_file) as tekton:
+        seen = 0
+        for event in tekton.stream(Subscribe(subject=subject)):
+            if not isinstance(event, Event):
+                return
+            if as_json:
+                print(json.dumps(schema.encode(event)), flush=True)
+            else:
+                _print_event(event.at, event.subject, event.data, event.dropped)
+            seen += 1
+            if seen == count:
+                return
+
+
+def clean(debug: Debug = False) -> None:
+    """tekton clean: remove what dead processes left: records, sockets, temporary files."""
+    from backends.registry import Registry, checked
+
+    paths = find_paths()
+    registry = Registry(paths.registry)
+    removed = 0
+    for record in registry.records():
+        if checked(record).health is not Health.ALIVE:
+            registry.remove(record.name, record.is_ci)
+            Path(record.socket).unlink(missing_ok=True)
+            say(f"removed {record.name}: {checked(record).reason}")
+            removed += 1
+    for leftover in [*paths.registry.glob("*.tmp"), *paths.state.glob("*.tmp")]:
+        leftover.unlink(missing_ok=True)
+        removed += 1
+    say(f"{removed} removed" if removed else "nothing to remove")
+
+
+def _spawn(paths: Paths, flags: list[str]) -> int:
+    """Start a hub that outlives this process; returns its pid once it is ready."""
+    from backends.paths import private_folder
+
+    private_folder(paths.logs)
+    reading, writing = os.pipe()
+    with (paths.logs / "hub.out").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backends.hub", "--ready", str(writing), *flags],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+            start_new_session=True, pass_fds=(writing,), env=_environment(),
+        )  # fmt: skip
+    os.close(writing)
+    report = _read_report(reading, process, paths.logs / "hub.out")
+    if report.get("ready"):
+        return int(report["pid"])
+    raise TektonError.of_kind(report.get("kind", "failed"), report["message"], report.get("hint"))
+
+
+def _environment() -> dict[str, str]:
+    """The environment of this process, with its relative folder made absolute."""
+    home = os.environ.get("TEKTON_HOME")
+    return {**os.environ, "TEKTON_HOME": os.path.abspath(home)} if home else dict(os.environ)
+
+
+def _read_report(reading: int, process: subprocess.Popen[bytes], output: Path) -> dict[str, Any]:
+    deadline, data = time.monotonic() + _READY_S, b""
+    while not data.endswith(b"\n"):
+        ready, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
+        if not ready:
+            process.kill()
+            raise TimedOut(f"the hub was not ready within {_READY_S:g} s", "`tekton logs` tells more")
+        part = os.read(reading, 65536)
+        if not part:
+            said = output.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+            raise TektonError(f"the hub died while starting (exit status {process.wait()}): {said[0]}", f"all it said is in {output}")
+        data += part
+    os.close(reading)
+    found: dict[str, Any] = json.loads(data)
+    return found
+
+
+def _become(flags: list[str]) -> None:
+    os.execve(sys.executable, [sys.executable, "-m", "backends.hub", *flags], _environment())  # nosec B606
+
+
+def _wait(is_done: Callable[[], bool], seconds: float, message: str, hint: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{message} within {seconds:g} s", hint)
+        time.sleep(0.01)
+
+
+def _print_services(entries: list[ServiceInfo]) -> None:
+    services = [entry for entry in entries if entry.is_service]
+    cis = [entry for entry in entries if entry.is_ci]
+    rows = [["SERVICE", "STATE", "PID", "STARTED", "STOPPED", "SOCKET", "LAST ERROR"]]
+    rows += [
+        [entry.name, entry.health.value, str(entry.pid), _when(entry.started_at), _when(entry.ended_at),
+         " ".join([entry.socket, *entry.urls]), entry.reason or entry.last_error or ""]
+        for entry in services
+    ]  # fmt: skip
+    print(table(rows, [None, *map(_color, services)]) + "\n")
+    rows = [["CI", "STATE", "ROLE", "MODEL", "SOCKET", "LAST ERROR"]]
+    rows += [
+        [entry.name, entry.health.value, entry.role, entry.model or "none",
+         " ".join([entry.socket, *entry.urls]), entry.reason or entry.last_error or ""]
+        for entry in cis
+    ]  # fmt: skip
+    print(table(rows, [None, *map(_color, cis)]))
+
+
+def _hint_at_models(entries: list[ServiceInfo]) -> None:
+    without = [entry.name for entry in entries if entry.is_ci and not entry.model and entry.health is Health.ALIVE]
+    if without:
+        say(f"no model answers for {', '.join(without)}; `tekton doctor` tells how to get one")
+
+
+def _color(entry: ServiceInfo) -> str:
+    if entry.health is not Health.ALIVE:
+        return RED
+    return YELLOW if entry.is_ci and not entry.model else GREEN
+
+
+def _shown(entries: list[ServiceInfo]) -> dict[str, object]:
+    from backends.protocol import schema
+
+    return {
+        "services": [schema.encode(entry) for entry in entries if entry.is_service],
+        "cis": [schema.encode(entry) for entry in entries if entry.is_ci],
+    }
+
+
+def _when(at: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else "-"
+
+
+def _print_event(at: float, subject: str, data: Any, dropped: int) -> None:
+    if dropped:
+        say(f"{dropped} events were lost here: this reader is too slow")
+    from backends.cleaning import clean_line
+
+    details = " ".join(f"{key}={value}" for key, value in data.items())
+    word = paint(subject, RED if subject.endswith(("failed", "died")) else GREEN)
+    print(f"{time.strftime('%H:%M:%S', time.localtime(at))} {word} {clean_line(details)}", flush=True)
+
+
+def _follow(file: Path, show: Callable[[str], None]) -> None:
+    """Show what is appended, also after the file was rotated."""
+    stream = file.open(encoding="utf-8", errors="replace")
+    stream.seek(0, os.SEEK_END)
+    rest = ""
+    while True:
+        text = stream.read()
+        if not text:
+            if file.exists() and file.stat().st_ino != os.fstat(stream.fileno()).st_ino:
+                stream.close()
+                stream = file.open(encoding="utf-8", errors="replace")
+            time.sleep(0.1)
+            continue
+        *lines, rest = (rest + text).split("\n")
+        show("\n".join(lines))
