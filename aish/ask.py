@@ -62,7 +62,9 @@ async def members(tekton: Tekton, target: str) -> list[str]:
     if not _is_team(target):
         return [canonical(target)]
     if not target.startswith("@") and target not in EVERYONE:
-        return list(dict.fromkeys(canonical(name.strip()) for name in target.split(",") if name.strip()))
+        return list(
+            dict.fromkeys(canonical(name.strip()) for name in target.split(",") if name.strip())
+        )
     directory = await tekton.call(ListAll())
     cis = [entry for entry in directory.entries if entry.is_ci]
     if target in EVERYONE:
@@ -87,7 +89,9 @@ async def _ask_one(tekton: Tekton, name: str, chat: Chat, options: Options, sink
                     elif isinstance(item, Piece):
                         sink.take(item)
     except TimeoutError:
-        failure = TimedOut(f"{name} did not finish within {options.timeout_s:g} s", "--timeout allows more")
+        failure = TimedOut(
+            f"{name} did not finish within {options.timeout_s:g} s", "--timeout allows more"
+        )
     except TektonError as error:
         failure = error
     sink.end(name, answer, failure)
@@ -128,7 +132,11 @@ def _is_team(target: str) -> bool:
 
 
 def _roles_of(entry: ServiceInfo) -> set[str]:
-    return {_slug(entry.role), *entry.role.lower().split()} if entry.health is not Health.ENDED else set()
+    return (
+        {_slug(entry.role), *entry.role.lower().split()}
+        if entry.health is not Health.ENDED
+        else set()
+    )
 
 
 def _slug(role: str) -> str:

@@ -29,7 +29,9 @@ def read_attachment(path: Path) -> Attachment:
         raise NotFound(f"cannot read {path}: {error.strerror}") from error
     media_type = _image_type(data)
     if media_type:
-        return Attachment(name=path.name, media_type=media_type, data=base64.b64encode(data).decode())
+        return Attachment(
+            name=path.name, media_type=media_type, data=base64.b64encode(data).decode()
+        )
     try:
         return Attachment(name=path.name, media_type="text/plain", text=data.decode())
     except UnicodeDecodeError:

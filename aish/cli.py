@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from backends.console import GREEN, RED, YELLOW, run_program, table
 from backends.errors import UsageError
-from backends.protocol import schema
-from backends.protocol.messages import Health, History, ListAll, ServiceInfo, Turn
 from backends.runtime import RESERVED
+
+if TYPE_CHECKING:
+    from backends.protocol.messages import ServiceInfo, Turn
 
 PROMPT_HELP = """
   aish apollo "where does this lead?"          prompt a CI; its answer streams
@@ -39,7 +39,11 @@ prompts = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_except
 
 Url = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it
-    typer.Option("--url", metavar="URL", help="Where: unix:PATH, tcp://…, ws://… or wss://…; default: this machine's hub."),
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Where: unix:PATH, tcp://…, ws://… or wss://…; default: this machine's hub.",
+    ),
 ]
 TokenFile = Annotated[
     Optional[Path],  # noqa: UP045
@@ -55,9 +59,13 @@ def common(url: Url = None, token_file: TokenFile = None, debug: Debug = False) 
 
 
 @app.command("list")
-def list_cis(url: Url = None, token_file: TokenFile = None, as_json: Json = False, debug: Debug = False) -> None:
+def list_cis(
+    url: Url = None, token_file: TokenFile = None, as_json: Json = False, debug: Debug = False
+) -> None:
     """aish list: every CI, alive or dead, its role and the model really behind it."""
     from backends.client.blocking import BlockingTekton
+    from backends.protocol import schema
+    from backends.protocol.messages import Health, ListAll
 
     with BlockingTekton(url, token_file) as tekton:
         cis = [entry for entry in tekton.call(ListAll()).entries if entry.is_ci]
@@ -72,7 +80,7 @@ def list_cis(url: Url = None, token_file: TokenFile = None, as_json: Json = Fals
 
 def _row(entry: ServiceInfo) -> list[str]:
     model = entry.model or "none"
-    if entry.health is not Health.ALIVE:
+    if entry.health.value != "alive":
         model = entry.reason or ""
     elif entry.model and entry.note:
         model = f"{entry.model} ({entry.note})"
@@ -80,16 +88,20 @@ def _row(entry: ServiceInfo) -> list[str]:
 
 
 def _color(entry: ServiceInfo) -> str:
-    if entry.health is not Health.ALIVE:
+    if entry.health.value != "alive":
         return RED
     return GREEN if entry.model else YELLOW
 
 
 @app.command()
 def history(
-    search: Annotated[str, typer.Option("--search", metavar="WORDS", help="Only turns with all these words.")] = "",
+    search: Annotated[
+        str, typer.Option("--search", metavar="WORDS", help="Only turns with all these words.")
+    ] = "",
     ci: Annotated[str, typer.Option("--ci", metavar="NAME", help="Only turns of this CI.")] = "",
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="At most so many turns.")] = 20,
+    limit: Annotated[
+        int, typer.Option("-n", "--limit", min=1, max=1000, help="At most so many turns.")
+    ] = 20,
     url: Url = None,
     token_file: TokenFile = None,
     as_json: Json = False,
@@ -97,13 +109,17 @@ def history(
 ) -> None:
     """aish history --search "cache": what was asked and answered, newest first."""
     from backends.client.blocking import BlockingTekton
+    from backends.protocol import schema
+    from backends.protocol.messages import History
 
     with BlockingTekton(url, token_file) as tekton:
         turns = tekton.call(History(search=search or None, ci=ci or None, limit=limit)).turns
     if as_json:
         print(json.dumps([schema.encode(turn) for turn in turns], indent=1))
     elif turns:
-        print(table([["WHEN", "CI", "STATUS", "MODEL", "PROMPT", "ANSWER"], *map(_turn_row, turns)]))
+        print(
+            table([["WHEN", "CI", "STATUS", "MODEL", "PROMPT", "ANSWER"], *map(_turn_row, turns)])
+        )
 
 
 def _turn_row(turn: Turn) -> list[str]:
@@ -121,22 +137,65 @@ def _short(text: str, length: int = 40) -> str:
 
 @prompts.command()
 def prompt(
-    target: Annotated[str, typer.Argument(metavar="NAME", help="A CI, @role, @all, or names joined by commas.")],
-    words: Annotated[Optional[list[str]], typer.Argument(metavar="[PROMPT]...", help="The question; '-' reads standard input whatever it is.")] = None,  # noqa: UP045
-    model: Annotated[str, typer.Option("-m", "--model", metavar="MODEL", help="Use this model: provider/model, a provider, or a model.")] = "",
-    system: Annotated[Optional[str], typer.Option("-s", "--system", metavar="TEXT", help="Use this system prompt instead of the CI's own.")] = None,  # noqa: UP045
-    attach: Annotated[Optional[list[Path]], typer.Option("-a", "--attach", metavar="FILE", help="Send a text file or an image too; may be repeated.")] = None,  # noqa: UP045
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")] = False,
-    no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer only when it is complete.")] = False,
-    timeout: Annotated[Optional[float], typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Give up after so long (exit status 5).")] = None,  # noqa: UP045
-    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not read standard input.")] = False,
+    target: Annotated[
+        str, typer.Argument(metavar="NAME", help="A CI, @role, @all, or names joined by commas.")
+    ],
+    words: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            metavar="[PROMPT]...", help="The question; '-' reads standard input whatever it is."
+        ),
+    ] = None,  # noqa: UP045
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="Use this model: provider/model, a provider, or a model.",
+        ),
+    ] = "",
+    system: Annotated[
+        Optional[str],
+        typer.Option(
+            "-s", "--system", metavar="TEXT", help="Use this system prompt instead of the CI's own."
+        ),
+    ] = None,  # noqa: UP045
+    attach: Annotated[
+        Optional[list[Path]],
+        typer.Option(
+            "-a",
+            "--attach",
+            metavar="FILE",
+            help="Send a text file or an image too; may be repeated.",
+        ),
+    ] = None,  # noqa: UP045
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
+    ] = False,
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Print the answer only when it is complete.")
+    ] = False,
+    timeout: Annotated[
+        Optional[float],
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0.001, help="Give up after so long (exit status 5)."
+        ),
+    ] = None,  # noqa: UP045
+    no_stdin: Annotated[
+        bool, typer.Option("--no-stdin", help="Do not read standard input.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notices on stderr.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell model, tokens, cost and times on stderr.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Tell model, tokens, cost and times on stderr.")
+    ] = False,
     url: Url = None,
     token_file: TokenFile = None,
     debug: Debug = False,
 ) -> None:
     """git diff | aish athena "review this": prompt a CI, and stream its answer."""
+    import asyncio
+
     from aish.ask import Options, ask, die_of_interrupt
     from aish.attachments import read_attachment
     from backends.fast import read_input, to_unicode
@@ -149,10 +208,16 @@ def prompt(
     flags = {"-q": "-q"} if quiet else {}
     piped = None if no_stdin else read_input(bool(text), "-" in given, flags)
     if not text and not piped and not attachments:
-        piped = _read_terminal(target) if sys.stdin and sys.stdin.isatty() and not no_stdin else None
+        piped = (
+            _read_terminal(target) if sys.stdin and sys.stdin.isatty() and not no_stdin else None
+        )
         if not piped:
-            raise UsageError("there is no prompt", f'give one: aish {target} "hello", or pipe something in')
-    chat = Chat(prompt=text, input=piped, model=model or None, system=system, attachments=attachments)
+            raise UsageError(
+                "there is no prompt", f'give one: aish {target} "hello", or pipe something in'
+            )
+    chat = Chat(
+        prompt=text, input=piped, model=model or None, system=system, attachments=attachments
+    )
     options = Options(
         is_json=as_json, streams=not no_stream, timeout_s=timeout, is_quiet=quiet,
         is_verbose=verbose, url=url, token_file=token_file,
@@ -165,7 +230,21 @@ def _read_terminal(target: str) -> str:
     return sys.stdin.read()
 
 
-_WITH_VALUE = {"--url", "--token-file", "-m", "--model", "-s", "--system", "-a", "--attach", "--timeout", "--limit", "-n", "--search", "--ci"}
+_WITH_VALUE = {
+    "--url",
+    "--token-file",
+    "-m",
+    "--model",
+    "-s",
+    "--system",
+    "-a",
+    "--attach",
+    "--timeout",
+    "--limit",
+    "-n",
+    "--search",
+    "--ci",
+}
 
 
 def _first_word(arguments: list[str]) -> int | None:
@@ -190,14 +269,19 @@ def main() -> None:
         if index is None:
             app(arguments, prog_name="aish")
         verb = arguments[index or 0]
-        known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+        known = {
+            command.name or command.callback.__name__
+            for command in app.registered_commands
+            if command.callback
+        }
         if verb in known:
             # an option may stand before the verb, where a person puts it, or after
             app([verb, *arguments[: index or 0], *arguments[(index or 0) + 1 :]], prog_name="aish")
         if verb in RESERVED and verb != "team-chat":
-            raise UsageError(f"aish has no verb {verb!r}", f"there are: {', '.join(sorted(known))}; `aish --help`")
+            raise UsageError(
+                f"aish has no verb {verb!r}",
+                f"there are: {', '.join(sorted(known))}; `aish --help`",
+            )
         prompts(arguments, prog_name="aish")
 
     run_program(program)
-
-

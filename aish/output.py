@@ -29,7 +29,9 @@ class PlainSink:
     A newline is added at the end where a complete answer has none.
     """
 
-    def __init__(self, is_quiet: bool, is_verbose: bool, streams: bool = True, prefix: str = "") -> None:
+    def __init__(
+        self, is_quiet: bool, is_verbose: bool, streams: bool = True, prefix: str = ""
+    ) -> None:
         self._is_quiet = is_quiet
         self._is_verbose = is_verbose
         self._streams = streams
@@ -101,14 +103,22 @@ class JsonSink:
 
     def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
         """Print the object; `status` is `complete`, `truncated` or `failed`."""
-        found: dict[str, object] = {"ci": name, "status": _status(answer, failure), "text": "".join(self._texts)}
+        found: dict[str, object] = {
+            "ci": name,
+            "status": _status(answer, failure),
+            "text": "".join(self._texts),
+        }
         if answer:
             found |= schema.encode(answer)
             found["cost_usd"] = "unknown" if answer.cost_usd is None else answer.cost_usd
         if self._notices:
             found["notices"] = self._notices
         if failure:
-            found["error"] = {"kind": failure.kind, "message": failure.message, "hint": failure.hint}
+            found["error"] = {
+                "kind": failure.kind,
+                "message": failure.message,
+                "hint": failure.hint,
+            }
         print(json.dumps(found, ensure_ascii=False), flush=True)
 
 
@@ -133,7 +143,7 @@ class TeamOutput:
     def speaks(self, member: _Member) -> bool:
         """Give a member the floor if it is free; tell whether it has it."""
         if self._speaker is None:
-            self._give_floor(member)
+            self._speaker = self._give_floor(member)
         elif member is not self._speaker and member not in self._waiting:
             self._waiting.append(member)
         return member is self._speaker
@@ -143,17 +153,13 @@ class TeamOutput:
         self._speaker = None
         ended = [member for member in self._waiting if member.ended_with is not None]
         for member in ended:
-            self._give_floor(member)
-            member.replay()
-            self._speaker = None
+            self._give_floor(member).replay()
         self._waiting = [member for member in self._waiting if member not in ended]
         if self._waiting:
-            self._give_floor(self._waiting.pop(0))
-            assert self._speaker is not None  # nosec B101 - for the type checker
+            self._speaker = self._give_floor(self._waiting.pop(0))
             self._speaker.replay()
 
-    def _give_floor(self, member: _Member) -> None:
-        self._speaker = member
+    def _give_floor(self, member: _Member) -> _Member:
         if not self._is_plain:
             failed = member.ended_with is not None and member.ended_with[1] is not None
             line = f"== {member.name}{': failed' if failed else ''} =="
@@ -161,6 +167,7 @@ class TeamOutput:
             print(lead + paint(line, RED if failed else BOLD), flush=True)
         self._is_first = False
         member.sink = self._make(f"{member.name}: ")
+        return member
 
 
 class _Member:

@@ -39,8 +39,10 @@ def table(rows: Sequence[Sequence[str]], colors: Sequence[str | None] | None = N
     widths = [max(len(row[n]) for row in cleaned) for n in range(len(cleaned[0]))]
     lines = []
     for number, row in enumerate(cleaned):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        color = BOLD if number == 0 else colors and colors[number]
+        line = "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        color = BOLD if number == 0 else colors[number] if colors else None
         lines.append(paint(line, color) if color else line)
     return "\n".join(lines)
 
@@ -93,7 +95,11 @@ def die_of(number: signal.Signals) -> NoReturn:
 def ago(seconds: float) -> str:
     """Say a length of time in at most two units: `3 min 20 s`."""
     whole = int(seconds)
-    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, unit, smaller, name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= size:
             rest = whole % size // smaller
             return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"

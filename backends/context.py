@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -61,7 +61,7 @@ class ProcessContext:
             client = self._inside[key] = self._connect(*key)
         return await client.call(request)
 
-    async def stream(self, request: Request[Any]) -> AsyncIterator[Any]:
+    async def stream(self, request: Request[Any]) -> AsyncGenerator[Any, None]:
         """Ask over a connection of its own, so that a slow reader holds up nobody else."""
         if self.runner.find(*target(request)) is None:
             async with Tekton(paths=self.paths, is_local=True) as tekton:

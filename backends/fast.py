@@ -12,6 +12,12 @@ import os
 
 from backends.runtime import CI_FOLDER, MAX_NAME, RESERVED, is_private, runtime_folder
 
+TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
 EXIT_STATUS = {
     "usage": 2, "not_found": 3, "cannot_connect": 4, "connection_lost": 4, "unauthorized": 4,
     "timed_out": 5, "model_failed": 6, "no_model": 6, "truncated": 6,
@@ -65,7 +71,8 @@ def _parse(arguments: list[str]) -> tuple[str, str, dict[str, str]]:
     name = arguments[0].lower().removesuffix("-ci")
     if not name.replace("-", "").isalnum() or name in RESERVED or len(name) > MAX_NAME:
         raise _Left
-    words, options = [], {}
+    words: list[str] = []
+    options: dict[str, str] = {}
     rest = iter(arguments[1:])
     for word in rest:
         if word == "--":
@@ -166,7 +173,7 @@ def _ask(channel: _socket.socket, prompt: str, text: str | None, options: dict[s
         _write(b"\n")
 
 
-def _pieces(channel: _socket.socket, options: dict[str, str]):  # type: ignore[no-untyped-def]
+def _pieces(channel: _socket.socket, options: dict[str, str]) -> Iterator[str]:
     scan = _scanner()
     waiting = b""
     while data := _receive(channel):
@@ -194,7 +201,7 @@ def _receive(channel: _socket.socket) -> bytes:
         return b""
 
 
-def _scanner():  # type: ignore[no-untyped-def]
+def _scanner() -> Callable[[str, int], tuple[dict[str, Any], int]]:
     """The JSON scanner of CPython, without the package around it."""
     from _json import make_scanner
 
@@ -204,7 +211,7 @@ def _scanner():  # type: ignore[no-untyped-def]
         parse_float, parse_int, parse_constant = float, int, float
         memo: dict[str, str] = {}
 
-    return make_scanner(Context)
+    return make_scanner(Context)  # type: ignore[arg-type]
 
 
 def _write(data: bytes) -> None:
@@ -223,7 +230,7 @@ def _write(data: bytes) -> None:
 
 def _die_of_interrupt() -> None:
     """Let Ctrl-C end the process at once; the hub sees the connection go and cancels."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)

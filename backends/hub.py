@@ -179,7 +179,11 @@ async def _run(config: Config, paths: Paths, only: str | None, ready: int | None
 def _recorded(paths: Paths) -> Iterator[None]:
     """Hold the hub's lock, and keep its record true: who runs, since when, until when."""
     with hub_lock(paths):
-        record = {"pid": os.getpid(), "started_at": time.time(), "runtime": os.fspath(paths.runtime)}
+        record = {
+            "pid": os.getpid(),
+            "started_at": time.time(),
+            "runtime": os.fspath(paths.runtime),
+        }
         write_hub_record(paths, record)
         try:
             yield

@@ -1,34 +1,88 @@
-"""The same door for programs without asyncio."""
+"""The same door for programs without asyncio.
+
+A Unix socket is used directly, since asyncio alone takes longer to import than most answers to
+come; for TCP and WebSockets this wraps the asynchronous client.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from backends.client.tekton import Tekton
-from backends.paths import Paths
-from backends.protocol.messages import Answer, Chat, Piece, Request
+from backends.client.discovery import locate, remote_of, target
+from backends.errors import CannotConnect, ConnectionLost
+from backends.paths import Paths, find_paths
+from backends.protocol.connection import ChunkReceived, Connection, ErrorReceived, ResultReceived
+from backends.protocol.framing import LineFramer, frame
+from backends.protocol.messages import Request
+from backends.transport.address import Address
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from backends.client.tekton import Tekton
 
 ResultT = TypeVar("ResultT")
 
 
 class BlockingTekton:
-    """`Tekton` whose methods block; use it with `with`, in one thread, outside any event loop."""
+    """`Tekton` whose methods block; use it with `with`, in one thread, outside any event loop.
+
+    Arguments as for `Tekton`. Each request has a connection of its own.
+    """
 
     def __init__(
-        self, url: str | None = None, token_file: Path | None = None, paths: Paths | None = None
+        self,
+        url: str | None = None,
+        token_file: Path | None = None,
+        paths: Paths | None = None,
+        is_local: bool = False,
     ) -> None:
-        self._tekton = Tekton(url, token_file, paths)
-        self._runner = asyncio.Runner()
+        self._paths = paths
+        self._remote = None if is_local else remote_of(url)
+        self._token_file = token_file
+        self._runner: asyncio.Runner | None = None
+        self._tekton: Tekton | None = None
 
     def call(self, request: Request[ResultT]) -> ResultT:
         """Ask and wait for the result; raises as `Tekton.call` does."""
-        return self._runner.run(self._tekton.call(request))
+        for item in self.stream(request):
+            result = item
+        found: ResultT = result
+        return found
 
     def stream(self, request: Request[Any]) -> Iterator[Any]:
         """Ask; yield each chunk as it comes and the result last; closing it cancels."""
+        address = self._remote or self._local(request)
+        return (
+            _ask(address, request) if address.scheme == "unix" else self._stream_elsewhere(request)
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._runner and self._tekton:
+            self._runner.run(self._tekton.close())
+            self._runner.close()
+
+    def __enter__(self) -> BlockingTekton:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _local(self, request: Request[Any]) -> Address:
+        self._paths = self._paths or find_paths()
+        return locate(self._paths, *target(request))
+
+    def _stream_elsewhere(self, request: Request[Any]) -> Iterator[Any]:
+        import asyncio
+
+        from backends.client.tekton import Tekton
+
+        if self._runner is None or self._tekton is None:
+            self._runner = asyncio.Runner()
+            self._tekton = Tekton(str(self._remote), self._token_file, self._paths)
         chunks = self._tekton.stream(request)
 
         async def following() -> Any:
@@ -38,19 +92,33 @@ class BlockingTekton:
             while (item := self._runner.run(following())) is not None:
                 yield item
         finally:
-            self._runner.run(chunks.aclose())  # type: ignore[attr-defined]
+            self._runner.run(chunks.aclose())
 
-    def chat(self, ci: str, prompt: str) -> Iterator[Piece | Answer]:
-        """Prompt a CI; yield the pieces of its answer and the `Answer` last."""
-        return self.stream(Chat(ci=ci, prompt=prompt))
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._runner.run(self._tekton.close())
-        self._runner.close()
+def _ask(address: Address, request: Request[Any]) -> Iterator[Any]:
+    import socket
 
-    def __enter__(self) -> BlockingTekton:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    connection, framer = Connection(), LineFramer()
+    _, message = connection.request(request)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        try:
+            channel.connect(address.path)
+            channel.sendall(frame(message))
+        except OSError as error:
+            hint = "`tekton status` shows what runs"
+            raise CannotConnect(f"cannot connect to {address}: {error.strerror}", hint) from error
+        while True:
+            try:
+                data = channel.recv(1 << 18)
+            except OSError:
+                data = b""
+            if not data:
+                raise ConnectionLost("the connection was lost before the answer was complete")
+            for line in framer.feed(data):
+                event = connection.receive(line)
+                if isinstance(event, ErrorReceived):
+                    raise event.error
+                if isinstance(event, (ChunkReceived, ResultReceived)):
+                    yield event.value
+                if isinstance(event, ResultReceived):
+                    return

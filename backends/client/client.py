@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -69,7 +69,7 @@ class Client:
         found: ResultT = result
         return found
 
-    async def stream(self, request: Request[ResultT]) -> AsyncIterator[Any]:
+    async def stream(self, request: Request[ResultT]) -> AsyncGenerator[Any, None]:
         """Ask; yield each chunk as it comes and the result last.
 
         Closing the iterator before its end cancels the request, all the way to the provider.

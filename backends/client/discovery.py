@@ -11,7 +11,7 @@ from backends.paths import Paths
 from backends.protocol.messages import CI_SERVICE, Health, Request, ServiceInfo
 from backends.registry import Registry, checked
 from backends.runtime import is_private
-from backends.transport.address import Address
+from backends.transport.address import Address, parse_address
 
 START_HINT = "`tekton up` starts it"
 
@@ -28,6 +28,16 @@ def target(request: Request[Any]) -> tuple[str, bool]:
         return canonical(ci or ""), True
     name = request.SERVICE or getattr(request, "service", None) or "hermes"
     return name, name == "numa"
+
+
+def remote_of(url: str | None) -> Address | None:
+    """Return the address that `--url` or `$TEKTON_URL` names; `None` means this machine's hub.
+
+    Raises:
+        UsageError: It is no address.
+    """
+    url = url or os.environ.get("TEKTON_URL")
+    return parse_address(url) if url else None
 
 
 def locate(paths: Paths, name: str, is_ci: bool) -> Address:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.client.client import Client
-from backends.client.discovery import canonical, locate, read_token, target
-from backends.errors import CannotConnect, ConnectionLost
+from backends.client.discovery import canonical, locate, read_token, remote_of, target
 from backends.paths import Paths, find_paths
 from backends.protocol.messages import Answer, Chat, Piece, Request
-from backends.transport.address import Address, parse_address
+from backends.transport.address import Address
 
 ResultT = TypeVar("ResultT")
 
@@ -41,11 +40,9 @@ class Tekton:
         paths: Paths | None = None,
         is_local: bool = False,
     ) -> None:
-        if not is_local:
-            url = url or os.environ.get("TEKTON_URL")
+        self._remote = None if is_local else remote_of(url)
         named = os.environ.get("TEKTON_TOKEN_FILE")
         token_file = token_file or (Path(named) if named else None)
-        self._remote = parse_address(url) if url else None
         self._token = read_token(token_file) if token_file and self._remote else None
         self._paths = paths
         self._clients: dict[Address, Client] = {}
@@ -58,7 +55,7 @@ class Tekton:
         """
         return await (await self._client_for(request)).call(request)
 
-    async def stream(self, request: Request[ResultT]) -> AsyncIterator[Any]:
+    async def stream(self, request: Request[ResultT]) -> AsyncGenerator[Any, None]:
         """Ask; yield each chunk as it comes and the result last; closing it cancels."""
         client = await self._client_for(request)
         chunks = client.stream(request)
@@ -66,9 +63,9 @@ class Tekton:
             async for item in chunks:
                 yield item
         finally:
-            await chunks.aclose()  # type: ignore[attr-defined]
+            await chunks.aclose()
 
-    async def chat(self, ci: str, prompt: str) -> AsyncIterator[Piece | Answer]:
+    async def chat(self, ci: str, prompt: str) -> AsyncGenerator[Piece | Answer, None]:
         """Prompt a CI; yield the pieces of its answer and the `Answer` last."""
         async for item in self.stream(Chat(ci=canonical(ci), prompt=prompt)):
             yield item
@@ -90,19 +87,9 @@ class Tekton:
         address = self._remote or self._local(request)
         client = self._clients.get(address)
         if client is None or not client.is_open:
-            client = self._clients[address] = await self._connect(address)
+            client = self._clients[address] = await Client.connect(address, self._token)
         return client
 
     def _local(self, request: Request[Any]) -> Address:
         self._paths = self._paths or find_paths()
         return locate(self._paths, *target(request))
-
-    async def _connect(self, address: Address) -> Client:
-        try:
-            return await Client.connect(address, self._token)
-        except ConnectionLost:
-            raise
-        except CannotConnect as error:
-            if error.hint is None and address.scheme == "unix":
-                error.hint = "`tekton status` shows what runs"
-            raise

@@ -21,7 +21,9 @@ from backends.paths import Paths, find_paths
 from backends.protocol.messages import Health, ServiceInfo
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; log everything.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error; log everything.")
+]
 Url = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it
     typer.Option("--url", metavar="URL", help="Where: unix:PATH, tcp://…, ws://… or wss://…"),
@@ -36,8 +38,12 @@ _STOP_S = 10.0
 
 
 def up(
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the foreground, log to stderr.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing when it works.")] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground, log to stderr.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Say nothing when it works.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -63,7 +69,9 @@ def up(
 
 
 def down(
-    everything: Annotated[bool, typer.Option("--all", help="End terminals too, once there are some.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="End terminals too, once there are some.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """tekton down: end the hub and what it started, nothing else."""
@@ -75,11 +83,18 @@ def down(
         return
     pid = int(read_hub_record(paths)["pid"])
     os.kill(pid, signal.SIGTERM)
-    _wait(lambda: not is_locked(paths), _STOP_S, f"the hub (pid {pid}) does not end", f"`kill -9 {pid}` ends it")
+    _wait(
+        lambda: not is_locked(paths),
+        _STOP_S,
+        f"the hub (pid {pid}) does not end",
+        f"`kill -9 {pid}` ends it",
+    )
     say(f"hub is down (it was pid {pid})")
 
 
-def status(as_json: Json = False, url: Url = None, token_file: TokenFile = None, debug: Debug = False) -> None:
+def status(
+    as_json: Json = False, url: Url = None, token_file: TokenFile = None, debug: Debug = False
+) -> None:
     """tekton status: what runs, since when, with which model, and what went wrong last."""
     from backends.client.blocking import BlockingTekton
     from backends.hub_record import is_locked, read_hub_record
@@ -99,21 +114,30 @@ def status(as_json: Json = False, url: Url = None, token_file: TokenFile = None,
         except TektonError as error:
             say(f"numa does not measure: {error.message}")
             facts = None
-    hub = next((entry for entry in entries if entry.name == "hermes" and not entry.is_ci), entries[0])
+    hub = next(
+        (entry for entry in entries if entry.name == "hermes" and not entry.is_ci), entries[0]
+    )
     if as_json:
         known = {"pid": hub.pid, "started_at": hub.started_at, **_shown(entries)}
         if facts:
             known |= {"uptime_s": facts.uptime_s, "memory": facts.hub_memory}
         print(json.dumps(known, indent=1))
         return
-    line = f"hub: pid {hub.pid}, up {ago(time.time() - hub.started_at)}, since {_when(hub.started_at)}"
+    line = (
+        f"hub: pid {hub.pid}, up {ago(time.time() - hub.started_at)}, since {_when(hub.started_at)}"
+    )
     print(line + (f", {facts.hub_memory / 1e6:.0f} MB" if facts else "") + "\n")
     _print_services(entries)
     _hint_at_models(entries)
 
 
 def serve(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A service (hermes, engram, rhetor, numa, specialists) or a CI.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A service (hermes, engram, rhetor, numa, specialists) or a CI."
+        ),
+    ],
     debug: Debug = False,
 ) -> None:
     """tekton serve engram: run one service or CI alone, in the foreground, until Ctrl-C."""
@@ -122,8 +146,12 @@ def serve(
 
 def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="So many of the last lines.")] = 50,
-    component: Annotated[str, typer.Option("--component", metavar="NAME", help="Only lines of this component.")] = "",
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=0, help="So many of the last lines.")
+    ] = 50,
+    component: Annotated[
+        str, typer.Option("--component", metavar="NAME", help="Only lines of this component.")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """tekton logs -f: the hub's log."""
@@ -145,8 +173,15 @@ def logs(
 
 
 def events(
-    subject: Annotated[str, typer.Option("--subject", metavar="PATTERN", help="'*' stands for one word, '>' for all that follow.")] = ">",
-    count: Annotated[int, typer.Option("-n", "--count", metavar="N", help="End after so many; 0 never ends.")] = 0,
+    subject: Annotated[
+        str,
+        typer.Option(
+            "--subject", metavar="PATTERN", help="'*' stands for one word, '>' for all that follow."
+        ),
+    ] = ">",
+    count: Annotated[
+        int, typer.Option("-n", "--count", metavar="N", help="End after so many; 0 never ends.")
+    ] = 0,
     as_json: Json = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -221,11 +256,16 @@ def _read_report(reading: int, process: subprocess.Popen[bytes], output: Path) -
         ready, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
         if not ready:
             process.kill()
-            raise TimedOut(f"the hub was not ready within {_READY_S:g} s", "`tekton logs` tells more")
+            raise TimedOut(
+                f"the hub was not ready within {_READY_S:g} s", "`tekton logs` tells more"
+            )
         part = os.read(reading, 65536)
         if not part:
             said = output.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-            raise TektonError(f"the hub died while starting (exit status {process.wait()}): {said[0]}", f"all it said is in {output}")
+            raise TektonError(
+                f"the hub died while starting (exit status {process.wait()}): {said[0]}",
+                f"all it said is in {output}",
+            )
         data += part
     os.close(reading)
     found: dict[str, Any] = json.loads(data)
@@ -264,7 +304,11 @@ def _print_services(entries: list[ServiceInfo]) -> None:
 
 
 def _hint_at_models(entries: list[ServiceInfo]) -> None:
-    without = [entry.name for entry in entries if entry.is_ci and not entry.model and entry.health is Health.ALIVE]
+    without = [
+        entry.name
+        for entry in entries
+        if entry.is_ci and not entry.model and entry.health is Health.ALIVE
+    ]
     if without:
         say(f"no model answers for {', '.join(without)}; `tekton doctor` tells how to get one")
 
@@ -295,7 +339,9 @@ def _print_event(at: float, subject: str, data: Any, dropped: int) -> None:
 
     details = " ".join(f"{key}={value}" for key, value in data.items())
     word = paint(subject, RED if subject.endswith(("failed", "died")) else GREEN)
-    print(f"{time.strftime('%H:%M:%S', time.localtime(at))} {word} {clean_line(details)}", flush=True)
+    print(
+        f"{time.strftime('%H:%M:%S', time.localtime(at))} {word} {clean_line(details)}", flush=True
+    )
 
 
 def _follow(file: Path, show: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from backends.errors import TektonError
@@ -42,7 +42,7 @@ class Numa(CIService):
         """Numa has one way to answer."""
         return MODEL
 
-    async def answer(self, chat: Chat, model: str) -> AsyncIterator[str | Finished]:
+    async def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
         """Answer with the facts that the question names, or with all."""
         facts = await self.measure(Measure())
         try:

@@ -215,12 +215,12 @@ class Connection:
 
     def _receive_notification(self, method: Any, params: Any) -> ConnectionEvent | None:
         number = _id_of(params) if isinstance(params, dict) else None
+        if number is None:
+            return None
         if method == "$/cancel":
-            return (
-                CancelReceived(number) if number in self._serving and number is not None else None
-            )
+            return CancelReceived(number) if number in self._serving else None
         if method == "$/chunk":
-            if number not in self._asked or number is None or number in self._cancelled:
+            if number not in self._asked or number in self._cancelled:
                 return None
             kind = self._asked[number].CHUNK
             if kind is None:

@@ -70,7 +70,7 @@ def decode(kind: type[T], value: Any, where: str = "", is_strict: bool = False) 
 
 
 @functools.cache
-def _fields(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
+def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
     hints = typing.get_type_hints(kind)
     return {
         field.name: (

@@ -33,7 +33,7 @@ class Rhetor(Service):
             async for item in items:
                 yield item
         finally:
-            await items.aclose()  # type: ignore[attr-defined]
+            await items.aclose()
 
     async def _ask_for_name(self, request: Request[Any]) -> Any:
         raise UsageError(f"{request.METHOD}: the gateway needs the name of a CI", '"ci": "apollo"')

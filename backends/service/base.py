@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -34,7 +34,7 @@ class Context(Protocol):
             TektonError: What it answered, or that it cannot be reached.
         """
 
-    def stream(self, request: Request[Any]) -> AsyncIterator[Any]:
+    def stream(self, request: Request[Any]) -> AsyncGenerator[Any, None]:
         """Ask; yield each chunk as it comes and the result last; closing it cancels."""
 
     def publish(self, subject: str, **data: Any) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class CIService(Service):
         """
         raise NotImplementedError
 
-    def answer(self, chat: Chat, model: str) -> AsyncIterator[str | Finished]:
+    def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
         """Yield pieces of text as they come, then one `Finished`; closing it cancels.
 
         Raises:
@@ -97,7 +97,7 @@ class CIService(Service):
                 else:
                     finished = item
         finally:
-            await items.aclose()  # type: ignore[attr-defined]
+            await items.aclose()
         if finished is None:
             raise AnswerTruncated("the answer ended without its finish marker")
         if finished.reason == "length":

@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import logging
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from backends.config import PORTS
 from backends.paths import private_folder
@@ -109,8 +110,8 @@ class _Running:
         self.listeners: list[Listener] = []
         self._sessions: set[asyncio.Task[None]] = set()
 
-    def spawn(self, session: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(session)  # type: ignore[arg-type]
+    def spawn(self, session: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(session)
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
         return task

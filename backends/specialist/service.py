@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from backends.errors import ConfigError, MessageTooLarge, NoModel
 from backends.personas import Persona, load_personas
@@ -47,7 +47,7 @@ class Specialist(CIService):
         """Return the model that the prompt names, else the persona's."""
         return await self._models.resolve(chat.model or self.persona.model)
 
-    async def answer(self, chat: Chat, model: str) -> AsyncIterator[str | Finished]:
+    async def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
         """Stream the model's answer."""
         provider_name, _, model_name = model.partition("/")
         items = self._models.provider(provider_name).stream(self._prompt(chat, model_name))

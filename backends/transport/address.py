@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from backends.errors import UsageError
 
@@ -40,6 +39,8 @@ def parse_address(text: str) -> Address:
         if not rest:
             raise UsageError(f"{text!r} names no socket", hint)
         return Address(scheme, path=rest.removeprefix("//"))
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

@@ -21,10 +21,13 @@ async def open_channel(
     """
     try:
         return await asyncio.wait_for(_open(address, token), timeout_s)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise TimedOut(f"no connection to {address} within {timeout_s:g} s") from None
     except OSError as error:
-        raise CannotConnect(f"cannot connect to {address}: {error.strerror or error}") from error
+        hint = "`tekton status` shows what runs" if address.scheme == "unix" else None
+        raise CannotConnect(
+            f"cannot connect to {address}: {error.strerror or error}", hint
+        ) from error
 
 
 async def _open(address: Address, token: str | None) -> Channel:

@@ -19,6 +19,7 @@ BACKLOG = 1024
 
 _READ_SIZE = 256 * 1024
 _HANG_UP_CHECK_S = 0.1
+_IS_MACOS = sys.platform == "darwin"
 _LOCAL_PEERCRED = 1  # macOS, sys/un.h
 
 
@@ -106,7 +107,7 @@ def peer_of(writer: asyncio.StreamWriter) -> Peer:
 
 
 def _credentials(unix: socket.socket) -> tuple[int, int | None]:
-    if sys.platform == "linux":
+    if not _IS_MACOS:
         size = struct.calcsize("3i")
         pid, uid, _ = struct.unpack(
             "3i", unix.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)

@@ -1,4 +1,4 @@
-"""Where `aish` starts: the fast path first, the full program for everything else."""
+"""`python -m aish`: the fast path first, the full program for everything else."""
 
 from __future__ import annotations
 
@@ -13,3 +13,7 @@ def main() -> None:
     from aish.cli import main as full
 
     full()
+
+
+if __name__ == "__main__":
+    main()

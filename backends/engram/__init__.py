@@ -1,0 +1,1 @@
+"""The memory: every turn is stored here."""

@@ -1,0 +1,1 @@
+"""The history of Engram's tables, as Alembic runs it."""

@@ -1,0 +1,1 @@
+"""Model providers: each turns a prompt into a stream of text."""

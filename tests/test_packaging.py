@@ -1,0 +1,101 @@
+"""The wheel holds all that Tekton needs to run, and nothing else."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import email.message
+import email.parser
+import tomllib
+import zipfile
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import hatchling.build
+import pytest
+from packaging.requirements import Requirement
+
+from backends.version import VERSION
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("aish", "backends")
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return table
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Build the wheel the way an installer does, without its network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with contextlib.chdir(ROOT):
+        name = hatchling.build.build_wheel(str(folder))
+    return zipfile.ZipFile(folder / name)
+
+
+def _metadata(wheel: zipfile.ZipFile, name: str) -> str:
+    return wheel.read(f"tekton_ci-{VERSION}.dist-info/{name}").decode("utf-8")
+
+
+def _entry_points(wheel: zipfile.ZipFile) -> dict[str, dict[str, str]]:
+    parser = configparser.ConfigParser(delimiters=("=",))
+    parser.read_string(_metadata(wheel, "entry_points.txt"))
+    return {group: dict(parser[group]) for group in parser.sections()}
+
+
+@pytest.fixture(scope="module")
+def headers(wheel: zipfile.ZipFile) -> email.message.Message:
+    return email.parser.Parser().parsestr(_metadata(wheel, "METADATA"))
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: zipfile.ZipFile) -> None:
+    expected = {
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    packed = {name for name in wheel.namelist() if not name.startswith("tekton_ci-")}
+    assert packed == expected
+    assert any(not name.endswith(".py") for name in packed), "no data files"
+
+
+def test_the_wheel_installs_aish_as_a_script_of_its_own(wheel: zipfile.ZipFile) -> None:
+    script = next(name for name in wheel.namelist() if name.endswith(".data/scripts/aish"))
+    assert wheel.read(script).startswith(b"#!python\n")
+
+
+def test_the_wheel_carries_its_license(
+    wheel: zipfile.ZipFile, headers: email.message.Message
+) -> None:
+    assert headers["License-Expression"] == "MIT"
+    assert _metadata(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_the_wheel_asks_for_the_base_packages_and_offers_the_extras(
+    headers: email.message.Message, project: dict[str, Any]
+) -> None:
+    asked = [Requirement(line) for line in headers.get_all("Requires-Dist", [])]
+    base = {Requirement(line).name for line in project["dependencies"]}
+    assert {wanted.name for wanted in asked if wanted.marker is None} == base
+    assert set(headers.get_all("Provides-Extra", [])) == set(project["optional-dependencies"])
+    assert headers["Requires-Python"] == ">=3.11"
+
+
+def test_the_wheel_announces_commands_services_and_providers(
+    wheel: zipfile.ZipFile, project: dict[str, Any]
+) -> None:
+    assert _entry_points(wheel) == {
+        "console_scripts": project["scripts"],
+        **project["entry-points"],
+    }
+
+
+def test_every_entry_point_leads_to_something_callable(wheel: zipfile.ZipFile) -> None:
+    for group, entries in _entry_points(wheel).items():
+        for name, value in entries.items():
+            assert callable(EntryPoint(name, value, group).load()), f"{group}: {name} = {value}"
