@@ -17,6 +17,10 @@ MAX_DETAIL = 300
 """Characters of a server's own message that are shown."""
 
 
+SHORTEST_SECRET = 8
+"""Characters; a shorter key is a placeholder, and may be part of any word."""
+
+
 @dataclass
 class Answer:
     """An answer as far as it has come; it is finished once it has a `reason`.
@@ -127,7 +131,7 @@ class Faults:
         return f"try again in {after} s" if after.isdecimal() else f"try again after {after}"
 
     def _tidy(self, text: str) -> str:
-        if self.key:
+        if self.key and len(self.key) >= SHORTEST_SECRET:
             text = text.replace(self.key, "[key]")
         text = clean_line(text).strip()
         return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"

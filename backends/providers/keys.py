@@ -173,19 +173,26 @@ def _read(path: Path, provider: str) -> str | None:
     except OSError as error:
         reason = "it is a link" if path.is_symlink() else error.strerror
         raise ConfigError(f"the key in {path} is not used: {reason}", _again(provider)) from error
-    with open(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"the key in {path} is not used: not a file", _again(provider))
-        if found.st_uid != os.getuid():
-            reason = "it belongs to somebody else"
-            raise ConfigError(f"the key in {path} is not used: {reason}", _again(provider))
-        if found.st_mode & 0o077:
-            reason = f"others may read it (mode {stat.S_IMODE(found.st_mode):04o})"
-            hint = f"`chmod 600 {shlex.quote(str(path))}`"
-            raise ConfigError(f"the key in {path} is not used: {reason}", hint)
-        text = file.read(MAX_KEY + 2).decode(errors="replace")
+    try:
+        _refuse_unsafe(path, os.fstat(handle), provider)
+        text = os.read(handle, MAX_KEY + 2).decode(errors="replace")
+    finally:
+        os.close(handle)
     return _checked(text.removesuffix("\n"), str(path))
+
+
+def _refuse_unsafe(path: Path, found: os.stat_result, provider: str) -> None:
+    """Refuse what is not a plain file of this user alone."""
+    reason, hint = None, _again(provider)
+    if not stat.S_ISREG(found.st_mode):
+        reason = "it is not a file"
+    elif found.st_uid != os.getuid():
+        reason = "it belongs to somebody else"
+    elif found.st_mode & 0o077:
+        reason = f"others may read it (mode {stat.S_IMODE(found.st_mode):04o})"
+        hint = f"`chmod 600 {shlex.quote(str(path))}`"
+    if reason:
+        raise ConfigError(f"the key in {path} is not used: {reason}", hint)
 
 
 def _again(provider: str) -> str:

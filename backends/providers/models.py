@@ -45,6 +45,8 @@ class Models:
         self._settings: Mapping[str, Any] = {**BUILT_IN_PROVIDERS, **config.providers}
         self._providers: dict[str, Provider] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[Probe]]] = {}
+        self.key_sources: dict[str, str] = {}
+        """Where each provider's key was found when it was last looked for."""
 
     @property
     def names(self) -> list[str]:
@@ -127,8 +129,10 @@ class Models:
 
     async def _who_has(self, model: str) -> str:
         for name in self._config.models.order or DEFAULT_ORDER:
-            if model in (await self.probe(name)).models:
-                return f"{name}/{model}"
+            known = (await self.probe(name)).models
+            for found in (model, f"{model}:latest"):  # Ollama's listing has the tag, people leave it out
+                if found in known:
+                    return f"{name}/{found}"
         raise NoModel(
             f"no provider has a model named {model!r}",
             f"name it as provider/model, with one of: {', '.join(self._settings)}; `tekton doctor` tells what is there",
@@ -136,7 +140,11 @@ class Models:
 
     def _key(self, name: str) -> str | None:
         found = find_key(name, self._settings[name], self._keys, self._environment)
-        return found[0] if found else None
+        if found is None:
+            self.key_sources.pop(name, None)
+            return None
+        self.key_sources[name] = found.source
+        return found.value
 
 
 def _longest_match(prices: Mapping[str, Price], model: str) -> Price | None:

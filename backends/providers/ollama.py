@@ -161,7 +161,7 @@ async def _lines(response: httpx.Response) -> AsyncIterator[str]:
     rest = b""
     async for piece in response.aiter_bytes():
         *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
+        for line in filter(None, lines):
             yield line.decode()
     if rest:
         yield rest.decode()
