@@ -54,22 +54,26 @@ async def ask(target: str, chat: Chat, options: Options) -> int:
 
 
 async def members(tekton: Tekton, target: str) -> list[str]:
-    """Return the names of the CIs that a target means.
+    """Return the names of the CIs that a target means, each once.
 
     Raises:
         NotFound: No CI has that role.
     """
-    if not _is_team(target):
-        return [canonical(target)]
-    if not target.startswith("@") and target not in EVERYONE:
-        return list(
-            dict.fromkeys(canonical(name.strip()) for name in target.split(",") if name.strip())
-        )
-    directory = await tekton.call(ListAll())
-    cis = [entry for entry in directory.entries if entry.is_ci]
-    if target in EVERYONE:
+    parts = [part.strip() for part in target.split(",") if part.strip()]
+    cis: list[ServiceInfo] = []
+    if any(part in EVERYONE or part.startswith("@") for part in parts):
+        directory = await tekton.call(ListAll())
+        cis = [entry for entry in directory.entries if entry.is_ci]
+    names = [name for part in parts for name in _named(part, cis)]
+    return list(dict.fromkeys(names))
+
+
+def _named(part: str, cis: list[ServiceInfo]) -> list[str]:
+    if part in EVERYONE:
         return [entry.name for entry in cis]
-    role = target[1:].lower()
+    if not part.startswith("@"):
+        return [canonical(part)]
+    role = part[1:].lower()
     found = [entry.name for entry in cis if role in _roles_of(entry)]
     if not found:
         known = ", ".join(sorted({f"@{_slug(entry.role)}" for entry in cis if entry.role}))

@@ -270,7 +270,7 @@ def _parser() -> MarkdownIt:
 def _as_wide(row: list[str], names: Sequence[object]) -> list[str]:
     """Keep what a row has too much in its last cell."""
     last = len(names) - 1
-    return [*row[:last], " | ".join(row[last:])]
+    return [*row[:last], " | ".join(row[last:])] if len(row) > last else row
 
 
 def _side(rule: str) -> str:

@@ -18,6 +18,9 @@ from backends.protocol import schema
 
 T = TypeVar("T")
 
+SERVICES = ("hermes", "engram", "rhetor", "numa")
+"""The services of every Tekton, in the order of their starts."""
+
 PORTS: Mapping[str, int] = {
     "hermes": 8001, "engram": 8002, "rhetor": 8003, "numa": 8004,
     "athena": 9001, "apollo": 9002, "dionysus": 9003, "hephaestus": 9004,
@@ -96,7 +99,7 @@ class Config:
     """Everything that can be set."""
 
     models: Models = field(default_factory=Models)
-    providers: Mapping[str, Any] = field(default_factory=dict)
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tcp: Tcp = field(default_factory=Tcp)
     logs: Logs = field(default_factory=Logs)
     engram: Engram = field(default_factory=Engram)
@@ -136,6 +139,11 @@ def read_toml(file: Path, kind: type[T]) -> T:
         raise ConfigError(f"{file}, line {line}: {error.message}", hint) from error
 
 
+def variable_of(section: str, setting: str) -> str:
+    """Name the variable of the environment that stands for a setting."""
+    return f"TEKTON_{section}_{setting}".upper()
+
+
 def _readable(error: tomllib.TOMLDecodeError) -> str:
     reason, _, place = str(error).rpartition(" (at ")
     return f"{place.rstrip(')')}: {reason}" if reason else str(error)
@@ -164,7 +172,7 @@ def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:
             continue
         found = {}
         for setting in dataclasses.fields(values):
-            name = f"TEKTON_{section.name}_{setting.name}".upper()
+            name = variable_of(section.name, setting.name)
             current = getattr(values, setting.name)
             if name in environment and isinstance(current, (str, bool, int, tuple)):
                 found[setting.name] = _parse(name, environment[name], current)

@@ -45,7 +45,7 @@ class ProcessContext:
         self._events: deque[Publish] = deque(maxlen=_MAX_EVENTS)
         self._has_events = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.background(self._send_events())
+        self._sender = asyncio.ensure_future(self._send_events())
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -89,9 +89,8 @@ class ProcessContext:
     async def close(self, grace_s: float = 2.0) -> None:
         """Let background work end within the grace, then end it; close all connections."""
         if self._tasks:
-            self._has_events.set()
             await asyncio.wait(self._tasks, timeout=grace_s)
-        for task in self._tasks:
+        for task in (self._sender, *self._tasks):
             task.cancel()
         for client in self._inside.values():
             await client.close()

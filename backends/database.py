@@ -32,7 +32,7 @@ from backends.errors import StorageError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -161,7 +161,7 @@ class Database:
         elif found != self._head:
             self._check_known(found)
             backup = _back_up(self.path, found)
-            logger.info("migrating %s from %s to %s", self.path, found, self._head)
+            log.info("migrating %s from %s to %s", self.path, found, self._head)
             self._migrate(connection)
             if lost := raw.execute("PRAGMA foreign_key_check").fetchall():
                 raise StorageError(
@@ -191,7 +191,7 @@ class Database:
             raise StorageError(
                 f"{self.path} was written by a newer version: its schema is {revision!r}, "
                 f"and this version knows no schema after {self._head!r}",
-                "upgrade, for instance with `pipx upgrade tekton`",
+                "upgrade, for instance with `pipx upgrade tekton-ci`",
             )
 
     def _migrate(self, connection: Connection) -> None:
@@ -246,7 +246,7 @@ class _Lane:
 
     def _report_unheard(self, job: asyncio.Future[Any]) -> None:
         if not job.cancelled() and (error := job.exception()):
-            logger.warning("a cancelled call to %s failed: %s", self._path, error)
+            log.warning("a cancelled call to %s failed: %s", self._path, error)
 
     def connect(self, busy_timeout_s: float) -> sqlite3.Connection:
         """Open the connection, in the thread."""
@@ -310,7 +310,7 @@ def _create_private(path: Path) -> None:
 
 def _use_wal(raw: sqlite3.Connection, deadline: float) -> None:
     # SQLite does not wait here, as two processes that switch a new file would wait for each
-    # other. A file system that cannot do WAL keeps its journal, which is slower but as safe.
+    # other. Where a file system cannot do WAL, nothing changes and reads wait for writes.
     while True:
         try:
             raw.execute("PRAGMA journal_mode=WAL")
@@ -335,6 +335,9 @@ def _back_up(path: Path, revision: str) -> Path:
         ):
             source.backup(copy)
         os.replace(unfinished, target)
+    except OSError as error:
+        message = f"cannot keep a copy of {path} as {target}: {error.strerror}"
+        raise StorageError(message, _hint(_RIGHTS, target)) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return target

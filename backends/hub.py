@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.config import Config, load_config
+from backends.config import SERVICES, Config, load_config
 from backends.context import ProcessContext
 from backends.errors import AlreadyRunning, NotFound, TektonError
 from backends.hub_record import hub_lock, write_hub_record
@@ -25,12 +26,12 @@ from backends.logs import configure_logs
 from backends.paths import Paths, find_paths, private_folder
 from backends.plugins import load_plugin, plugin_names
 from backends.protocol.messages import Health
-from backends.registry import checked
 from backends.service.base import Gate, Service
 from backends.service.guard import bearer_token, refusal
 from backends.service.runner import Runner
 from backends.tokens import TokenStore
 from backends.transport.base import Peer
+from backends.transport.listener import is_listening
 
 if TYPE_CHECKING:
     from websockets.http11 import Request
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GROUP = "tekton.services"
-_ORDER = ("hermes", "engram", "rhetor", "numa")
 _LOOK_EVERY_S = 1.0
 
 
@@ -73,14 +73,14 @@ class Process:
             await over.wait()
             follow.cancel()
         finally:
-            await self._runner.stop_all()
+            await self._runner.stop_all(leaves_records=self._only is not None)
             await self._context.close()
 
     async def _start(self) -> None:
         services = self._wanted()
         for service in services:
             record = self._context.registry.find(service.name, service.is_ci)
-            if record and checked(record).health is Health.ALIVE and record.pid != os.getpid():
+            if record and record.health is Health.ALIVE and is_listening(Path(record.socket)):
                 if self._only:
                     raise AlreadyRunning(
                         f"{service.name} runs already, in process {record.pid}",
@@ -92,7 +92,7 @@ class Process:
 
     def _wanted(self) -> list[Service]:
         names = sorted(
-            plugin_names(GROUP), key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER)
+            plugin_names(GROUP), key=lambda n: SERVICES.index(n) if n in SERVICES else len(SERVICES)
         )
         if self._only in names:
             names = [self._only]

@@ -46,13 +46,19 @@ def load_personas(folder: Path) -> dict[str, Persona]:
             check_name(file.stem)
         except UsageError as error:
             raise ConfigError(f"{file}: {error.message}", error.hint) from error
-        own = read_toml(file, Persona)
-        base = personas.get(file.stem, Persona())
-        set_here = tomllib.loads(file.read_text(encoding="utf-8")).keys()
-        personas[file.stem] = dataclasses.replace(
-            base, **{key: getattr(own, key) for key in set_here}
-        )
+        personas[file.stem] = read_persona(file, personas.get(file.stem, Persona()))
     return {name: persona for name, persona in personas.items() if persona.is_enabled}
+
+
+def read_persona(file: Path, base: Persona) -> Persona:
+    """Read a user's file: it changes what it sets of the persona below it.
+
+    Raises:
+        ConfigError: With file, line and what is wrong.
+    """
+    own = read_toml(file, Persona)
+    set_here = tomllib.loads(file.read_text(encoding="utf-8")).keys()
+    return dataclasses.replace(base, **{key: getattr(own, key) for key in set_here})
 
 
 def built_in_personas() -> dict[str, Persona]:

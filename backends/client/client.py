@@ -33,6 +33,7 @@ class Client:
         self._channel = channel
         self._connection = Connection()
         self._waiting: dict[RequestId, asyncio.Queue[Any]] = {}
+        self._greeting: RequestId | None = None
         self._lost: TektonError | None = None
         self._reader = asyncio.create_task(self._read())
 
@@ -47,8 +48,7 @@ class Client:
         """
         client = cls(await open_channel(address, token, timeout_s))
         if address.scheme == "tcp":
-            with suppress(TektonError):  # a refusal is answered to the request that follows, too
-                await client._send(Hello(client="tekton", token=token))
+            await client._greet(token)
         return client
 
     @property
@@ -110,6 +110,12 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def _greet(self, token: str | None) -> None:
+        """Send the hello; nobody waits for its answer, but a refusal fails all that follows."""
+        number = await self._send(Hello(client="tekton", token=token))
+        del self._waiting[number]
+        self._greeting = number
+
     async def _send(self, request: Request[Any]) -> RequestId:
         if self._lost:
             raise self._lost
@@ -136,7 +142,7 @@ class Client:
             while (message := await self._channel.receive()) is not None:
                 event = self._connection.receive(message)
                 if isinstance(event, (ChunkReceived, ResultReceived, ErrorReceived)):
-                    if event.id is None:
+                    if isinstance(event, ErrorReceived) and event.id in (None, self._greeting):
                         self._fail(event.error)
                     elif event.id in self._waiting:
                         await self._waiting[event.id].put(event)

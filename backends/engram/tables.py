@@ -40,9 +40,6 @@ sessions = Table(
     Index("sessions_ci", "ci", "updated_at"),
 )
 
-IS_RUNNING = text("status = 'running'")
-"""Spelled out, not a parameter: SQLite uses a partial index only where it sees its condition."""
-
 turns = Table(
     "turns",
     metadata,
@@ -71,7 +68,7 @@ turns = Table(
     Index("turns_ci", "ci", "started_at"),
     Index("turns_session", "session", "started_at"),
     Index("turns_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
-    Index("turns_running", "status", sqlite_where=IS_RUNNING),
+    Index("turns_running", "status", sqlite_where=text("status = 'running'")),
 )
 
 # The index over prompt and answer. It keeps no text of its own: it reads, and must be told when

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from backends.database import Database
-from backends.engram.tables import IS_RUNNING, sessions, turns
+from backends.engram.tables import sessions, turns
 from backends.protocol.messages import Turn, TurnStatus
 
 MAX_LIMIT = 10_000
@@ -126,7 +126,7 @@ def _fetch(query: Select[Any], connection: Connection) -> tuple[Turn, ...]:
 def _close_abandoned(now: float, connection: Connection) -> int:
     statement = (
         update(turns)
-        .where(IS_RUNNING)
+        .where(turns.c.status == TurnStatus.RUNNING.value)
         .values(
             status=TurnStatus.INTERRUPTED.value,
             ended_at=func.coalesce(turns.c.ended_at, now),

@@ -44,6 +44,10 @@ _CODES = {
     "protocol": INVALID_REQUEST,
 }
 
+_MAX_ID = 256
+_MAX_WORDS = 4000
+"""Characters of an error's message, or hint, that are sent: it may quote a message of any size."""
+
 
 @dataclass(frozen=True)
 class RequestReceived:
@@ -162,8 +166,11 @@ class Connection:
         """Answer the peer's request with an error."""
         if number is not None:
             self._serving.discard(number)
-        data = {"kind": error.kind, "hint": error.hint} if error.hint else {"kind": error.kind}
-        body = {"code": _CODES.get(error.kind, FAILED), "message": error.message, "data": data}
+        data = {"kind": error.kind}
+        if error.hint:
+            data["hint"] = _cut(error.hint)
+        code = _CODES.get(error.kind, FAILED)
+        body = {"code": code, "message": _cut(error.message), "data": data}
         return self._dump({"jsonrpc": "2.0", "id": number, "error": body})
 
     # -- what we receive ---------------------------------------------------------------------
@@ -185,7 +192,7 @@ class Connection:
         if "jsonrpc" not in body and isinstance(body.get("type"), str):
             return LegacyReceived(body)
         if body.get("jsonrpc") != "2.0":
-            return self._refuse(_id_of(body), ProtocolError('a message needs "jsonrpc": "2.0"'))
+            return self._malformed(body, 'a message needs "jsonrpc": "2.0"')
         if "method" in body:
             return self._receive_call(body)
         return self._receive_answer(body)
@@ -200,7 +207,8 @@ class Connection:
             return self._receive_notification(method, params)
         number = _id_of(body)
         if number is None:
-            return self._refuse(None, ProtocolError("an id must be a string or a whole number"))
+            reason = f"an id must be a whole number or a string of at most {_MAX_ID} characters"
+            return self._refuse(None, ProtocolError(reason))
         if number in self._serving:
             return self._refuse(None, ProtocolError(f"id {number!r} is in use by an open request"))
         kind = REQUESTS.get(method) if isinstance(method, str) else None
@@ -233,16 +241,15 @@ class Connection:
 
     def _receive_answer(self, body: dict[str, Any]) -> ConnectionEvent | None:
         number = _id_of(body)
-        if "error" in body:
-            error = _error_of(body["error"])
-            if number is not None:
-                self._close(number)
-            return ErrorReceived(number, error)
-        if "result" not in body:
-            return self._refuse(number, ProtocolError("a message needs method, result or error"))
+        if "error" not in body and "result" not in body:
+            return self._malformed(body, "a message needs method, result or error")
+        if number is None and "error" in body:
+            return ErrorReceived(None, _error_of(body["error"]))
         if number is None or number not in self._asked:
             return None
         kind = self._close(number)
+        if "error" in body:
+            return ErrorReceived(number, _error_of(body["error"]))
         try:
             return ResultReceived(number, schema.decode(kind.RESULT, body["result"], "result"))
         except InvalidMessage as error:
@@ -250,7 +257,16 @@ class Connection:
 
     def _close(self, number: RequestId) -> type[Request[Any]]:
         self._cancelled.discard(number)
-        return self._asked.pop(number, Request)
+        return self._asked.pop(number)
+
+    def _malformed(self, body: Mapping[str, Any], reason: str) -> ErrorReceived | Refused:
+        """End our question where its answer is malformed; refuse everything else."""
+        number, error = _id_of(body), ProtocolError(reason)
+        if "method" not in body and number in self._asked and number is not None:
+            self._close(number)
+            return ErrorReceived(number, error)
+        # what carries the id of an open request must not look like the answer to it
+        return self._refuse(None if number in self._serving else number, error)
 
     def _refuse(
         self, number: RequestId | None, error: TektonError, code: int | None = None
@@ -276,7 +292,13 @@ class Connection:
 
 def _id_of(body: Mapping[str, Any]) -> RequestId | None:
     number = body.get("id")
-    return number if type(number) in (int, str) else None
+    if isinstance(number, str):
+        return number if len(number) <= _MAX_ID else None
+    return number if type(number) is int and abs(number) < 2**63 else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}…"
 
 
 def _error_of(body: Any) -> TektonError:

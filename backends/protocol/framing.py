@@ -34,7 +34,7 @@ class LineFramer:
         self._buffer += data
         start = 0
         while (end := self._buffer.find(b"\n", max(start, scanned))) >= 0:
-            line = bytes(self._buffer[start:end]).rstrip(b"\r")
+            line = bytes(self._buffer[start:end]).removesuffix(b"\r")
             start = end + 1
             if self._discarding:
                 self._discarding = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 from backends.errors import InvalidMessage
 
 T = TypeVar("T")
+
+_MAX_DEPTH = 32
+"""Levels of a value of any kind; what cannot be walked through here could not be sent on either."""
 
 
 def encode(value: Any) -> Any:
@@ -69,21 +72,27 @@ def decode(kind: type[T], value: Any, where: str = "", is_strict: bool = False) 
     return kind(**arguments)
 
 
-@functools.cache
-def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
-    hints = typing.get_type_hints(kind)
-    return {
-        field.name: (
-            hints[field.name],
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
-        )
-        for field in dataclasses.fields(kind)
-    }
+_known: dict[type[Any], dict[str, tuple[Any, bool]]] = {}
+
+
+def _fields(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
+    """Return each field's type and whether it is required; worked out once for a class."""
+    if kind not in _known:
+        hints = typing.get_type_hints(kind)
+        _known[kind] = {
+            field.name: (
+                hints[field.name],
+                field.default is dataclasses.MISSING
+                and field.default_factory is dataclasses.MISSING,
+            )
+            for field in dataclasses.fields(kind)
+        }
+    return _known[kind]
 
 
 def _decode(annotation: Any, value: Any, where: str, is_strict: bool) -> Any:
     if annotation is Any:
-        return value
+        return _plain(value, where)
     origin = typing.get_origin(annotation)
     if origin in (types.UnionType, typing.Union):
         options = [item for item in typing.get_args(annotation) if item is not type(None)]
@@ -100,7 +109,7 @@ def _decode(annotation: Any, value: Any, where: str, is_strict: bool) -> Any:
             raise InvalidMessage(f"{where} must be an object, not {_name(value)}")
         item_type = typing.get_args(annotation)[1]
         return {
-            str(key): _decode(item_type, item, f"{where}.{key}", is_strict)
+            _unicode(str(key)): _decode(item_type, item, f"{where}.{key}", is_strict)
             for key, item in value.items()
         }
     if dataclasses.is_dataclass(annotation):
@@ -112,10 +121,32 @@ def _decode(annotation: Any, value: Any, where: str, is_strict: bool) -> Any:
             options = [member.value for member in annotation]
             raise InvalidMessage(f"{where} must be one of {options}, not {value!r}") from None
     if annotation is float and type(value) is int:
-        return float(value)
+        value = float(_number(value, where))
     if type(value) is not annotation:
         raise InvalidMessage(f"{where} must be {_WORDS[annotation]}, not {_name(value)}")
-    return _unicode(value) if annotation is str else value
+    return _unicode(value) if annotation is str else _number(value, where)
+
+
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
+    """Check a value of any kind, so that it can be shown, stored and sent on."""
+    if depth > _MAX_DEPTH:
+        raise InvalidMessage(f"{where} is nested more than {_MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        return _unicode(value)
+    if isinstance(value, Mapping):
+        return {_unicode(str(key)): _plain(item, where, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, where, depth + 1) for item in value]
+    return _number(value, where)
+
+
+def _number(value: Any, where: str) -> Any:
+    """Refuse numbers that JSON or a database cannot hold; everything else passes."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidMessage(f"{where} must be a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InvalidMessage(f"{where} must be a number of at most 64 bits")
+    return value
 
 
 def _unicode(text: str) -> str:

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 MAX_OPEN = 256
 """Requests that one connection may have open at once."""
 
+_GOODBYE_S = 1.0
+"""How long a peer that was refused may stay to read why."""
+
 
 class Session:
     """Serves one channel until it ends; `run` is called once."""
@@ -56,18 +59,30 @@ class Session:
                 if isinstance(event, RequestReceived):
                     await self._begin(event)
                 elif isinstance(event, CancelReceived) and event.id in self._tasks:
-                    self._tasks[event.id].cancel()
+                    _cancel(self._tasks[event.id])
                 elif isinstance(event, LegacyReceived):
                     await self._answer_legacy(event)
                 elif isinstance(event, Refused) and event.reply:
                     await self._channel.send(event.reply)
+            await self._finish_open()
         except ConnectionLost:
             pass  # it is the end that this loop waits for
         finally:
             for task in self._tasks.values():
-                task.cancel()
+                _cancel(task)
             if self._tasks:
                 await asyncio.wait(self._tasks.values())
+
+    async def _finish_open(self) -> None:
+        """Let open requests end for a peer that sends no more but may still listen."""
+        gone = asyncio.ensure_future(self._channel.gone())
+        try:
+            while self._tasks and not gone.done():
+                await asyncio.wait(
+                    [gone, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            gone.cancel()
 
     async def _begin(self, received: RequestReceived) -> None:
         number, request = received.id, received.request
@@ -100,6 +115,14 @@ class Session:
             "make a token with `tekton token create NAME > FILE`, then use --token-file FILE",
         )
         await self._channel.send(self._connection.error(number, error))
+        # What came along with the hello is answered as well: closing a connection with unread
+        # bytes would reset it, and the peer might never see the reason.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                while (message := await self._channel.receive()) is not None:
+                    event = self._connection.receive(message)
+                    if isinstance(event, RequestReceived):
+                        await self._channel.send(self._connection.error(event.id, error))
         raise ConnectionLost("sent away")
 
     async def _answer(self, number: RequestId, request: Request[Any]) -> None:
@@ -157,3 +180,9 @@ class Session:
                 "error": "this connection speaks JSON-RPC 2.0, not the original lines",
             }
         await self._channel.send(json.dumps(answer).encode())
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel once: a second time would interrupt the closing of what the task has open."""
+    if not task.cancelling():
+        task.cancel()

@@ -9,8 +9,9 @@ import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from backends.config import PORTS
+from backends.config import PORTS, SERVICES
 from backends.paths import private_folder
+from backends.protocol.messages import Health
 from backends.service.base import Context, Gate, Service
 from backends.service.dispatch import Session
 from backends.transport.base import Channel
@@ -66,18 +67,30 @@ class Runner:
         self._context.publish(f"{_subject(service)}.started", pid=os.getpid())
         log.info("%s started", service.name, extra={"service": service.name})
 
-    async def stop(self, service: Service) -> None:
-        """Stop a service: no more connections, open ones end, its record says when it ended."""
+    async def stop(self, service: Service, leaves_record: bool = False) -> None:
+        """Stop a service: no more connections, open ones end.
+
+        Its record goes, or stays to say when the service ended.
+        """
         running = self._running.pop((service.name, service.is_ci))
         self._context.publish(f"{_subject(service)}.stopped")
         await running.close()
-        self._context.registry.remove(service.name, service.is_ci)
+        if leaves_record:
+            ended = dataclasses.replace(
+                service.record,
+                health=Health.ENDED,
+                reason="it was stopped",
+                ended_at=self._context.now(),
+            )
+            self._context.registry.write(ended)
+        else:
+            self._context.registry.remove(service.name, service.is_ci)
         log.info("%s stopped", service.name, extra={"service": service.name})
 
-    async def stop_all(self) -> None:
+    async def stop_all(self, leaves_records: bool = False) -> None:
         """Stop everything, the last started first."""
         for service in reversed(self.services):
-            await self.stop(service)
+            await self.stop(service, leaves_records)
 
     def serve(self, service: Service, channel: Channel) -> asyncio.Task[None]:
         """Serve a channel of this process; the task ends with the channel."""
@@ -97,7 +110,7 @@ class Runner:
         private_folder(path.parent)
         running.listeners.append(await listen_unix(path, on_channel))
         tcp = self._context.config.tcp
-        port = tcp.ports.get(service.name, PORTS.get(service.name))
+        port = tcp.ports.get(_port_name(service), PORTS.get(_port_name(service)))
         if tcp.enabled and port is not None:
             running.listeners.append(await listen_tcp(tcp.host, port, on_channel, self._guard))
 
@@ -124,6 +137,12 @@ class _Running:
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=3)
         await self.service.stop()
+
+
+def _port_name(service: Service) -> str:
+    """Return a service's key in the table of ports: the CI `rhetor` is not the gateway `rhetor`."""
+    is_shadowed = service.is_ci and not service.is_service and service.name in SERVICES
+    return f"{service.name}-ci" if is_shadowed else service.name
 
 
 def _subject(service: Service) -> str:

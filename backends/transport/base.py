@@ -31,7 +31,13 @@ class Channel(Protocol):
     peer: Peer
 
     async def receive(self) -> bytes | Oversized | None:
-        """Return the next message; `None` once the peer is gone, and ever after."""
+        """Return the next message; `None` once the peer sends no more, and ever after."""
+
+    async def gone(self) -> None:
+        """Wait until a peer that sends no more is gone altogether, where the transport can tell.
+
+        A peer may close its sending side only, as `nc -N` does, and wait for answers.
+        """
 
     async def send(self, message: bytes) -> None:
         """Send a message; returns when the peer's side has room for more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from backends.errors import CannotConnect, TimedOut
 from backends.transport.address import Address
@@ -25,9 +26,8 @@ async def open_channel(
         raise TimedOut(f"no connection to {address} within {timeout_s:g} s") from None
     except OSError as error:
         hint = "`tekton status` shows what runs" if address.scheme == "unix" else None
-        raise CannotConnect(
-            f"cannot connect to {address}: {error.strerror or error}", hint
-        ) from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise CannotConnect(f"cannot connect to {address}: {reason}", hint) from error
 
 
 async def _open(address: Address, token: str | None) -> Channel:

@@ -56,6 +56,9 @@ class MemoryChannel:
         """Return the next message, or `None` once either end is closed and all is read."""
         return await self._inbound.get()
 
+    async def gone(self) -> None:
+        """Return at once: an end closes both directions together."""
+
     async def send(self, message: bytes) -> None:
         """Hand a message to the other end; waits while that has 64 unread."""
         await self._outbound.put(message)

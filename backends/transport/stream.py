@@ -44,18 +44,13 @@ class StreamChannel:
         writer.transport.set_write_buffer_limits(high=HIGH_WATER)
 
     async def receive(self) -> bytes | Oversized | None:
-        """Return the next message; `None` once the peer is gone.
-
-        A peer that only closed its sending side (as `nc -N` does) is still there: this waits
-        until it has gone altogether.
-        """
+        """Return the next message; `None` once the peer sends no more."""
         while not self._ready:
             try:
                 data = await self._reader.read(_READ_SIZE)
             except (OSError, asyncio.IncompleteReadError):
                 return None
             if not data:
-                await self._wait_until_gone()
                 return None
             self._ready.extend(self._framer.feed(data))
         return self._ready.popleft()
@@ -78,10 +73,11 @@ class StreamChannel:
         except OSError:
             pass  # the peer was quicker; closed is closed
 
-    async def _wait_until_gone(self) -> None:
+    async def gone(self) -> None:
+        """Wait until the peer is gone; at once on TCP, which cannot tell that from a peer that listens on."""
         found = self._writer.get_extra_info("socket")
         if found is None or found.family != socket.AF_UNIX or not hasattr(select, "poll"):
-            return  # TCP cannot tell a peer that listens on from one that is gone
+            return
         while not self._writer.is_closing() and not _has_hung_up(found.fileno()):
             await asyncio.sleep(_HANG_UP_CHECK_S)
 

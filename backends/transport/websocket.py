@@ -71,6 +71,9 @@ class WebSocketChannel:
                 return self._ready.popleft() if self._ready else None
         return self._ready.popleft()
 
+    async def gone(self) -> None:
+        """Return at once: a WebSocket closes both directions together."""
+
     async def send(self, message: bytes) -> None:
         """Send a message as one text frame; waits while more than 256 KiB are unread."""
         from websockets.exceptions import InvalidState

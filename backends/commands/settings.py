@@ -1,0 +1,161 @@
+"""`tekton config`: where the settings are, what counts and why, and how to change them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from backends.commands.options import Debug, Json, group
+from backends.config import BUILT_IN_PROVIDERS, Config, load_config, read_toml, variable_of
+from backends.console import DIM, paint, say
+from backends.errors import ConfigError
+from backends.paths import find_paths
+
+app = group("config", "tekton config edit: open the settings, check them, and keep the old ones.")
+
+HIDDEN = "***"
+
+_SECRET = re.compile("key|token|secret|passw|passphrase|credential|auth|cookie", re.IGNORECASE)
+_URL_SECRETS = re.compile(
+    r"(?<=//)[^/@\s]*(?=@)|(?<=[?&])(\w*(?:key|token|secret|sig|auth)\w*)=[^&#\s]*", re.IGNORECASE
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A setting that counts; `source` is `default`, `file` or a variable of the environment."""
+
+    table: str
+    name: str
+    value: Any
+    source: str
+
+
+@app.command()
+def path(debug: Debug = False) -> None:
+    """tekton config path: where the file of settings is, or would be."""
+    print(find_paths().config_file)
+
+
+@app.command()
+def show(as_json: Json = False, debug: Debug = False) -> None:
+    """tekton config show: every setting as it counts now, and where it comes from."""
+    from backends.cleaning import clean_line
+    from backends.commands.toml import key_text, value_text
+
+    file = find_paths().config_file
+    settings = list(effective(file, os.environ))
+    if as_json:
+        found = {
+            f"{setting.table}.{setting.name}": {"value": setting.value, "source": setting.source}
+            for setting in settings
+        }
+        known = {"file": str(file), "exists": file.exists(), "settings": found}
+        print(json.dumps(known, indent=1, default=str))
+        return
+    lines = [f"{key_text(one.name)} = {value_text(one.value)}" for one in settings]
+    width = min(max(map(len, lines)), 48)
+    table = None
+    for setting, line in zip(settings, lines, strict=True):
+        if setting.table != table:
+            print(("\n" if table else "") + f"[{clean_line(setting.table)}]")
+            table = setting.table
+        print(f"{clean_line(line):{width}}  {paint(f'# {setting.source}', DIM)}")
+
+
+@app.command()
+def edit(debug: Debug = False) -> None:
+    """tekton config edit: change the settings in $VISUAL or $EDITOR.
+
+    What you write is checked before it takes effect. The settings that it replaces stay in
+    config.toml.bak.
+    """
+    from backends.commands import editor
+    from backends.commands.template import template
+    from backends.hub_record import is_locked
+
+    paths = find_paths()
+    file = paths.config_file
+    before = editor.read_file(file)
+    if before is None:
+        before = template().encode()
+        editor.write_file(file, before)
+        say(f"{file} is new; it shows every default, as a comment")
+    after = editor.edit(file, before, lambda draft: read_toml(draft, Config))
+    if after == before:
+        say("nothing was changed")
+        return
+    if _is_valid(file):
+        editor.write_file(file.with_name(f"{file.name}.bak"), before)
+    editor.write_file(file, after)
+    if is_locked(paths):
+        say("the hub goes on with its old settings until `tekton down && tekton up`")
+
+
+def _is_valid(file: Path) -> bool:
+    try:
+        read_toml(file, Config)
+    except ConfigError:
+        return False
+    return True
+
+
+def effective(file: Path, environment: Mapping[str, str]) -> Iterator[Setting]:
+    """Yield every setting in the order of the configuration, secrets hidden.
+
+    Raises:
+        ConfigError: With file, line and what is wrong.
+    """
+    from backends.protocol import schema
+
+    config = load_config(file, environment)
+    in_file = _tables(file)
+    for section in dataclasses.fields(Config):
+        if section.name == "providers":
+            yield from _providers(config)
+            continue
+        values = getattr(config, section.name)
+        for setting in dataclasses.fields(values):
+            value = getattr(values, setting.name)
+            source = "file" if setting.name in in_file.get(section.name, {}) else "default"
+            variable = variable_of(section.name, setting.name)
+            if variable in environment and not isinstance(value, Mapping):
+                source = variable
+            yield Setting(section.name, setting.name, schema.encode(value), source)
+
+
+def _tables(file: Path) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _providers(config: Config) -> Iterator[Setting]:
+    known = {**BUILT_IN_PROVIDERS, **config.providers}
+    for name in known:
+        if not known[name]:
+            # An empty table sets nothing of a provider that is built in.
+            is_default = name in BUILT_IN_PROVIDERS
+            yield Setting("providers", name, {}, "default" if is_default else "file")
+    for name, settings in config.providers.items():
+        for key, value in settings.items():
+            yield Setting(f"providers.{name}", key, hide(key, value), "file")
+
+
+def hide(name: str, value: Any) -> Any:
+    """Return a provider's setting as it may be shown: what its name calls secret is hidden."""
+    is_limit = name.endswith("tokens") and isinstance(value, int)
+    if _SECRET.search(name) and not is_limit:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {key: hide(key, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hide("", item) for item in value]
+    if isinstance(value, str):
+        return _URL_SECRETS.sub(lambda found: f"{found[1]}={HIDDEN}" if found[1] else HIDDEN, value)
+    return value
