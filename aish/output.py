@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from backends.console import BOLD, RED, complain, has_color, paint, say
 from backends.errors import AnswerTruncated, TektonError
 from backends.protocol import schema
 from backends.protocol.messages import Answer, Piece
+
+_REFRESH_S = 0.05
 
 
 class Output(Protocol):
@@ -71,20 +74,31 @@ class TerminalSink:
         self._is_quiet = is_quiet
         self._is_verbose = is_verbose
         self._prefix = prefix
+        self._refresh: asyncio.TimerHandle | None = None
         color = has_color(sys.stdout)
         self._writer = MarkdownWriter(sys.stdout, terminal_width, color=color, live=color)
 
     def take(self, piece: Piece) -> None:
         """Render a piece, or say a notice on stderr."""
         if piece.notice and not self._is_quiet:
+            self._writer.hide()
             say(f"notice: {self._prefix}{piece.notice}")
         if piece.text:
             self._writer.feed(piece.text)
+            if self._refresh is None:
+                loop = asyncio.get_running_loop()
+                self._refresh = loop.call_later(_REFRESH_S, self._draw)
 
     def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
         """Finish what is open, then tell the failure or, where asked for, the figures."""
+        if self._refresh:
+            self._refresh.cancel()
         self._writer.finish()
         _tell_end(answer, failure, self._is_verbose, self._prefix)
+
+    def _draw(self) -> None:
+        self._refresh = None
+        self._writer.refresh()
 
 
 class JsonSink:
