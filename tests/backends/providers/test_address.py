@@ -1,3 +1,5 @@
+"""Tests of `backends.providers.address`."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Tests of `backends.providers.echo`."""
+
 from __future__ import annotations
 
 import asyncio

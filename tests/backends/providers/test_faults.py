@@ -1,3 +1,5 @@
+"""Tests of `backends.providers.faults`."""
+
 from __future__ import annotations
 
 import socket

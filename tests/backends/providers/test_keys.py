@@ -1,3 +1,5 @@
+"""Tests of `backends.providers.keys`."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Tests of `backends.providers.sse`."""
+
 from __future__ import annotations
 
 from itertools import pairwise
