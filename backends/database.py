@@ -309,7 +309,7 @@ def _create_private(path: Path) -> None:
 
 
 def _use_wal(raw: sqlite3.Connection, deadline: float) -> None:
-    # SQLite does not wait here, as two processes that switch a new file would wait for each
+    # SQLite does not always wait here: two processes that switch a new file would wait for each
     # other. Where a file system cannot do WAL, nothing changes and reads wait for writes.
     while True:
         try:

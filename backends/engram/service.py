@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Awaitable
 
@@ -9,10 +10,13 @@ from backends.database import Database
 from backends.engram.tables import HEAD, MIGRATIONS, metadata
 from backends.engram.turns import TurnStore
 from backends.errors import StorageError
-from backends.protocol.messages import Ack, BeginTurn, History, Turns, UpdateTurn
+from backends.protocol.messages import Ack, BeginTurn, History, Turn, Turns, UpdateTurn
 from backends.service.base import Context, Service, handles
 
 log = logging.getLogger(__name__)
+
+_MAX_TEXT = 2_000_000
+"""Characters; JSON needs up to six bytes for each."""
 
 
 class Engram(Service):
@@ -53,7 +57,8 @@ class Engram(Service):
     @handles(History)
     async def history(self, request: History) -> Turns:
         """Find turns, newest first."""
-        return Turns(turns=await self._store.history(request.search, request.ci, request.limit))
+        turns = await self._store.history(request.search, request.ci, request.limit)
+        return _fitting(turns)
 
     async def _keep(self, write: Awaitable[None]) -> None:
         try:
@@ -61,3 +66,17 @@ class Engram(Service):
         except StorageError as error:
             self.last_error = error.message
             raise
+
+
+def _fitting(turns: tuple[Turn, ...]) -> Turns:
+    """Keep as many turns as fit into one message, and of the first its beginning at least."""
+    size, kept = 0, []
+    for turn in turns:
+        size += len(turn.prompt) + len(turn.answer)
+        if size > _MAX_TEXT:
+            break
+        kept.append(turn)
+    if turns and not kept:
+        first, half = turns[0], _MAX_TEXT // 2
+        kept = [dataclasses.replace(first, prompt=first.prompt[:half], answer=first.answer[:half])]
+    return Turns(turns=tuple(kept), left_out=len(turns) - len(kept))

@@ -1,0 +1,75 @@
+"""The tables that a new file gets, and those that the migrations make."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, text
+
+from backends.engram.tables import HEAD, MIGRATIONS, metadata, turns
+from backends.protocol.messages import Turn
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def schema(connection: Connection) -> dict[str, Any]:
+    """Describe every table, index, view and trigger, whatever the text that made it."""
+
+    def rows(statement: str) -> list[Any]:
+        return sorted(tuple(row) for row in connection.exec_driver_sql(statement))
+
+    found: dict[str, Any] = {}
+    for kind, name, sql in rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master"):
+        if kind == "table" and not sql.startswith("CREATE VIRTUAL"):
+            found[name] = (
+                rows(f"PRAGMA table_xinfo({name})"),
+                rows(f"PRAGMA foreign_key_list({name})"),
+                sorted(row[1:] for row in rows(f"PRAGMA index_list({name})")),  # in any order
+            )
+        elif kind == "index":
+            condition = sql.partition(" WHERE ")[2]
+            found[name] = (rows(f"PRAGMA index_xinfo({name})"), condition)
+        else:
+            found[name] = re.sub(r"\s+", " ", sql)
+    found.pop("alembic_version", None)
+    found.pop("sqlite_autoindex_alembic_version_1", None)
+    return found
+
+
+def test_a_new_file_has_the_tables_that_the_migrations_make(tmp_path: Path) -> None:
+    found = []
+    for name in ("created", "migrated"):
+        engine = create_engine(f"sqlite:///{tmp_path / name}", poolclass=NullPool)
+        with engine.begin() as connection:
+            if name == "created":
+                metadata.create_all(connection)
+            else:
+                config = alembic_config()
+                config.attributes.update(connection=connection, metadata=metadata)
+                command.upgrade(config, "head")
+                version = connection.execute(text("SELECT version_num FROM alembic_version"))
+                assert version.scalars().all() == [HEAD]
+            found.append(schema(connection))
+    created, migrated = found
+    assert {"sessions", "turns", "turns_search", "turns_search_update"} <= created.keys()
+    assert created == migrated
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
+
+
+def test_every_field_of_a_turn_has_its_column() -> None:
+    for field in dataclasses.fields(Turn):
+        may_be_missing = "None" in str(field.type)
+        assert turns.c[field.name].nullable == may_be_missing, field.name
