@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,7 +38,7 @@ app = typer.Typer(
 prompts = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 
 Url = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it
+    str | None,
     typer.Option(
         "--url",
         metavar="URL",
@@ -46,7 +46,7 @@ Url = Annotated[
     ),
 ]
 TokenFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--token-file", metavar="FILE", help="File with the token for --url."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -113,7 +113,8 @@ def history(
     from backends.protocol.messages import History
 
     with BlockingTekton(url, token_file) as tekton:
-        turns = tekton.call(History(search=search or None, ci=ci or None, limit=limit)).turns
+        found = tekton.call(History(search=search or None, ci=ci or None, limit=limit))
+    turns = found.turns
     if as_json:
         print(json.dumps([schema.encode(turn) for turn in turns], indent=1))
     elif turns:
@@ -141,11 +142,11 @@ def prompt(
         str, typer.Argument(metavar="NAME", help="A CI, @role, @all, or names joined by commas.")
     ],
     words: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Argument(
             metavar="[PROMPT]...", help="The question; '-' reads standard input whatever it is."
         ),
-    ] = None,  # noqa: UP045
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -156,20 +157,20 @@ def prompt(
         ),
     ] = "",
     system: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             "-s", "--system", metavar="TEXT", help="Use this system prompt instead of the CI's own."
         ),
-    ] = None,  # noqa: UP045
+    ] = None,
     attach: Annotated[
-        Optional[list[Path]],
+        list[Path] | None,
         typer.Option(
             "-a",
             "--attach",
             metavar="FILE",
             help="Send a text file or an image too; may be repeated.",
         ),
-    ] = None,  # noqa: UP045
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
     ] = False,
@@ -177,11 +178,11 @@ def prompt(
         bool, typer.Option("--no-stream", help="Print the answer only when it is complete.")
     ] = False,
     timeout: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(
             "--timeout", metavar="SECONDS", min=0.001, help="Give up after so long (exit status 5)."
         ),
-    ] = None,  # noqa: UP045
+    ] = None,
     no_stdin: Annotated[
         bool, typer.Option("--no-stdin", help="Do not read standard input.")
     ] = False,

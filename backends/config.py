@@ -7,8 +7,9 @@ Defaults, then the file, then the environment: `TEKTON_TCP_ENABLED=true` stands 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,9 @@ PORTS: Mapping[str, int] = {
     "athena": 9001, "apollo": 9002, "dionysus": 9003, "hephaestus": 9004,
 }  # fmt: skip
 """The ports that services and CIs have where TCP is switched on."""
+
+LEVELS = ("debug", "info", "warning", "error")
+"""What `level` under `[logs]` may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,13 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Config:
         ConfigError: With file, line and what is wrong.
     """
     config = read_toml(file, Config) if file.exists() else Config()
-    return _with_environment(config, environment)
+    changed = _with_environment(config, environment)
+    try:
+        _check(changed)
+    except InvalidMessage as error:  # the file was found right
+        section, setting = _path_of(error).split(".")[:2]
+        raise ConfigError(f"{variable_of(section, setting)}: {error.message}") from error
+    return changed
 
 
 def read_toml(file: Path, kind: type[T]) -> T:
@@ -125,18 +135,34 @@ def read_toml(file: Path, kind: type[T]) -> T:
     Raises:
         ConfigError: With file, line and what is wrong.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
     hint = f"mend it with `tekton config edit`, or any editor: {file}"
     try:
-        return schema.decode(kind, tomllib.loads(text), is_strict=True)
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        text = data.decode()
+        found = schema.decode(kind, tomllib.loads(text), is_strict=True)
+        if isinstance(found, Config):
+            _check(found)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{file}, line {line}: this is not UTF-8", hint) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: {_readable(error)}", hint) from error
+        raise ConfigError(f"{file}, {_readable(error, text)}", hint) from error
     except InvalidMessage as error:
-        line = _line_of(text, error.message.split(" ")[0])
+        line = _line_of(text, _path_of(error))
         raise ConfigError(f"{file}, line {line}: {error.message}", hint) from error
+    return found
+
+
+def _check(config: Config) -> None:
+    """Refuse values that have the right type and cannot be."""
+    if config.logs.level not in LEVELS:
+        raise InvalidMessage(f"logs.level must be one of {list(LEVELS)}, not {config.logs.level!r}")
+    for name, port in config.tcp.ports.items():
+        if not 0 <= port <= 65535:
+            raise InvalidMessage(f"tcp.ports.{name} must be from 0 to 65535, not {port}")
 
 
 def variable_of(section: str, setting: str) -> str:
@@ -144,24 +170,44 @@ def variable_of(section: str, setting: str) -> str:
     return f"TEKTON_{section}_{setting}".upper()
 
 
-def _readable(error: tomllib.TOMLDecodeError) -> str:
+def _readable(error: tomllib.TOMLDecodeError, text: str) -> str:
     reason, _, place = str(error).rpartition(" (at ")
-    return f"{place.rstrip(')')}: {reason}" if reason else str(error)
+    end = f"line {len(text.splitlines())}, at its end"
+    return f"{place.rstrip(')').replace('end of document', end)}: {reason}"
+
+
+def _path_of(error: InvalidMessage) -> str:
+    return re.split(" must be | is missing$| is not a setting| is nested", error.message)[0]
 
 
 def _line_of(text: str, path: str) -> int:
-    """Find the line of a setting by its dotted path; as near as the file's tables tell."""
-    *tables, key = path.split("[")[0].split(".")
-    table, best = "", 1
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            table = stripped.strip("[]").replace('"', "")
-            if path.startswith(table):
-                best = number
-        elif table == ".".join(tables) and stripped.split("=")[0].strip().strip('"') == key:
-            return number
-    return best
+    """Find the line where a setting begins, or else the table that should have it.
+
+    The parser tells no lines, so it is asked from which line on the setting is there: that holds
+    for every way of TOML to write one.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    begin = 1
+    for number in range(1, len(lines) + 1):
+        try:
+            known = tomllib.loads("\n".join(lines[:number]))
+        except tomllib.TOMLDecodeError:
+            continue  # within a value of several lines
+        if path in _paths(known):
+            return begin
+        begin = number + 1
+    return _line_of(text, path.rpartition(".")[0]) if "." in path else 1
+
+
+def _paths(value: object, path: str = "") -> Iterator[str]:
+    """Yield the path of a value and of all within it, as the schema names them."""
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _paths(item, f"{path}[{number}]")
 
 
 def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:

@@ -62,27 +62,50 @@ def complain(error: TektonError, prefix: str = "") -> None:
 
 def run_program(main: Callable[[], object]) -> NoReturn:
     """Run a program to its end and exit with the status that it earned."""
+    _replace_closed_streams()
     wants_traceback = "--debug" in sys.argv
     status = 0
     try:
         main()
-        sys.stdout.flush()
     except SystemExit as end:
+        _die_as(end)
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except TektonError as error:
         if wants_traceback:
             raise
         complain(error)
         status = error.exit_status
-    except KeyboardInterrupt:
-        die_of(signal.SIGINT)
-    except BrokenPipeError:
-        die_of(signal.SIGPIPE)
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        _die_as(error)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         die_of(signal.SIGPIPE)
+    except OSError as error:
+        complain(TektonError(f"cannot write the answer: {error.strerror}"))
+        status = status or 1
     os._exit(status)
+
+
+def _replace_closed_streams() -> None:
+    """Put /dev/null where a standard stream is closed, before a socket takes its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))
+
+
+def _die_as(error: BaseException) -> None:
+    """Die of the signal that is behind an error, if there is one; Typer makes statuses of them."""
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, KeyboardInterrupt):
+            die_of(signal.SIGINT)
+        if isinstance(reason, BrokenPipeError):
+            die_of(signal.SIGPIPE)
+        reason = reason.__context__
 
 
 def die_of(number: signal.Signals) -> NoReturn:

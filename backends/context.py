@@ -64,15 +64,12 @@ class ProcessContext:
     async def stream(self, request: Request[Any]) -> AsyncGenerator[Any, None]:
         """Ask over a connection of its own, so that a slow reader holds up nobody else."""
         if self.runner.find(*target(request)) is None:
-            async with Tekton(paths=self.paths, is_local=True) as tekton:
-                async with aclosing(tekton.stream(request)) as items:
-                    async for item in items:
-                        yield item
-            return
-        async with self._connect(*target(request)) as client:
-            async with aclosing(client.stream(request)) as items:
-                async for item in items:
-                    yield item
+            door: Tekton | Client = Tekton(paths=self.paths, is_local=True)
+        else:
+            door = self._connect(*target(request))
+        async with door, aclosing(door.stream(request)) as items:
+            async for item in items:
+                yield item
 
     def publish(self, subject: str, **data: Any) -> None:
         """Put an event on the bus without waiting; events keep their order."""

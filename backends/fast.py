@@ -2,7 +2,8 @@
 
 `aish NAME PROMPT` with its output in a pipe or file goes through here: straight to the CI's
 socket, with no more than two small C modules imported. Everything that needs more (a terminal,
-several CIs, another option, a CI that is not there) is left to the full client, before anything is sent.
+several CIs, another option, a CI that is not there) is left to the full client, before anything
+is sent.
 It repeats, on purpose, what `aish.ask` does; a test runs the same exchanges through both.
 """
 
@@ -117,7 +118,7 @@ def read_input(has_prompt: bool, insists: bool, options: dict[str, str]) -> str 
         kind = os.fstat(0).st_mode & _FORMAT
     except OSError:
         return None  # it is closed
-    if kind == _CHARACTER and not insists or kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE):
+    if kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE) or (kind == _CHARACTER and not insists):
         return None
     if has_prompt and kind in (_FIFO, _SOCKET) and "-q" not in options:
         _notice_if_idle()
@@ -209,7 +210,6 @@ def _scanner() -> Callable[[str, int], tuple[dict[str, Any], int]]:
         strict = True
         object_hook = object_pairs_hook = None
         parse_float, parse_int, parse_constant = float, int, float
-        memo: dict[str, str] = {}
 
     return make_scanner(Context)  # type: ignore[arg-type]
 

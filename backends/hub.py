@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ class Process:
         self._context.runner = self._runner
 
     async def run(self, ready: int | None) -> None:
-        """Start, tell the file descriptor `ready` (and close it), and serve until SIGTERM or SIGINT."""
+        """Start, tell the file descriptor `ready`, close it, and serve until SIGTERM or SIGINT."""
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--stderr", action="store_true", help="log to stderr, not to the file")
     options = parser.parse_args()
     paths = find_paths()
+    lock = ExitStack()  # never closed: who sees the lock free may count on the process being gone
     try:
         config = load_config(paths.config_file, os.environ)
         log_file = None if options.stderr else paths.logs / f"{options.only or 'hub'}.log"
@@ -161,7 +162,7 @@ def main() -> None:
         configure_logs(log_file, config.logs.level, config.logs.max_bytes, debug)
         for folder in (paths.runtime, paths.state):
             private_folder(folder)
-        with nullcontext() if options.only else _recorded(paths):
+        with nullcontext() if options.only else _recorded(paths, lock):
             asyncio.run(_run(config, paths, options.only, options.ready))
     except TektonError as error:
         log.error("%s", error.message)
@@ -176,19 +177,19 @@ async def _run(config: Config, paths: Paths, only: str | None, ready: int | None
 
 
 @contextmanager
-def _recorded(paths: Paths) -> Iterator[None]:
-    """Hold the hub's lock, and keep its record true: who runs, since when, until when."""
-    with hub_lock(paths):
-        record = {
-            "pid": os.getpid(),
-            "started_at": time.time(),
-            "runtime": os.fspath(paths.runtime),
-        }
-        write_hub_record(paths, record)
-        try:
-            yield
-        finally:
-            write_hub_record(paths, {**record, "ended_at": time.time()})
+def _recorded(paths: Paths, lock: ExitStack) -> Iterator[None]:
+    """Take the hub's lock, and keep its record true: who runs, since when, until when."""
+    lock.enter_context(hub_lock(paths))
+    record = {
+        "pid": os.getpid(),
+        "started_at": time.time(),
+        "runtime": os.fspath(paths.runtime),
+    }
+    write_hub_record(paths, record)
+    try:
+        yield
+    finally:
+        write_hub_record(paths, {**record, "ended_at": time.time()})
 
 
 def _tell(ready: int | None, message: dict[str, object]) -> None:

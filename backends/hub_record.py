@@ -12,7 +12,6 @@ from typing import IO, Any
 from backends.errors import AlreadyRunning
 from backends.paths import Paths
 
-
 _PATIENCE_S = 0.2
 """`is_locked` in another process holds the lock for an instant."""
 
@@ -29,8 +28,9 @@ def hub_lock(paths: Paths) -> Iterator[None]:
         while not _take(lock):
             if time.monotonic() > deadline:
                 first = read_hub_record(paths)
+                pid = first.get("pid", "unknown")
                 raise AlreadyRunning(
-                    f"a hub runs already: pid {first.get('pid', 'unknown')}, sockets in {paths.runtime}",
+                    f"a hub runs already: pid {pid}, sockets in {paths.runtime}",
                     "`tekton status` shows it, `tekton down` ends it",
                 )
             time.sleep(0.01)
@@ -58,7 +58,7 @@ def is_locked(paths: Paths) -> bool:
 
 
 def read_hub_record(paths: Paths) -> dict[str, Any]:
-    """Return what the last hub wrote: `pid`, `started_at`, `runtime`, and `ended_at` if it ended well."""
+    """Return what the last hub wrote: `pid`, `started_at`, `runtime`; `ended_at` if it could."""
     try:
         found = json.loads((paths.state / "hub.json").read_bytes())
     except (OSError, ValueError):

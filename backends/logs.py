@@ -6,14 +6,10 @@ import logging
 import logging.handlers
 from pathlib import Path
 
+from backends import config
 from backends.paths import private_folder
 
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
+LEVELS = {name: logging.getLevelNamesMapping()[name.upper()] for name in config.LEVELS}
 _FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
 _TIME = "%Y-%m-%dT%H:%M:%S"
 

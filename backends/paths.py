@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.errors import TektonError
+from backends.errors import StorageError, TektonError
 from backends.runtime import CI_FOLDER, runtime_folder
 
 
@@ -86,10 +86,16 @@ def private_folder(path: Path) -> Path:
     """Create a folder with mode 0700, or check that an existing one is ours alone.
 
     Raises:
-        TektonError: It is a link, belongs to somebody else, or others may enter it.
+        TektonError: It is a link, belongs to somebody else, or cannot be made.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = path.lstat()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise StorageError(
+            f"cannot make the folder {path}: {error.strerror}",
+            "remove what is in the way, or set TEKTON_HOME to a folder of your own",
+        ) from error
     if path.is_symlink() or found.st_uid != os.getuid():
         raise TektonError(
             f"{path} is not a folder of this user",

@@ -18,7 +18,8 @@ from backends.runtime import MAX_NAME, RESERVED
 class Persona:
     """What makes one CI differ from another; `None` means that nothing is set.
 
-    `temperature` and `max_tokens` go to the model as they are; `max_prompt_bytes` bounds a prompt with all that is attached.
+    `temperature` and `max_tokens` go to the model as they are; `max_prompt_bytes` bounds a prompt
+    with all that is attached.
     """
 
     role: str = ""

@@ -1,7 +1,8 @@
 """Records of running services: one JSON file each, written whole, removed by its owner.
 
-A record is written to a temporary file and renamed, so readers need no lock. A record whose process or
-socket is gone stays until its owner or `tekton clean` removes it, so that a death can be seen.
+A record is written to a temporary file and renamed, so readers need no lock. A record whose
+process or socket is gone stays until its owner or `tekton clean` removes it, so that a death can
+be seen.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Registry:
 
     def find(self, name: str, is_ci: bool) -> ServiceInfo | None:
         """Return the record as it was written, or `None`."""
-        return _read(self._path(name, is_ci))
+        return _read(self._path(name, is_ci)) if "/" not in name else None
 
     def records(self) -> Iterator[ServiceInfo]:
         """Yield every readable record: services first, then CIs, each by name."""
@@ -68,9 +69,11 @@ def checked(record: ServiceInfo) -> ServiceInfo:
 
 def is_running(pid: int) -> bool:
     """Tell whether a process exists; one of another user counts."""
+    if pid <= 0:
+        return False  # to the system it would mean a group of processes
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -9,10 +9,11 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.errors import NotFound, StorageError, UsageError
+from backends.errors import InvalidMessage, NotFound, StorageError, UsageError
 from backends.paths import private_folder
 from backends.protocol import schema
 
@@ -42,8 +43,15 @@ class TokenStore:
     After 5 wrong tokens within a minute every further answer to a wrong one takes a second.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(
+        self,
+        file: Path,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._file = file
+        self._clock = clock
+        self._sleep = sleep
         self._failures: list[float] = []
         self._one_at_a_time = asyncio.Lock()
 
@@ -73,7 +81,7 @@ class TokenStore:
             return schema.decode(_File, json.loads(self._file.read_bytes())).tokens
         except FileNotFoundError:
             return ()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, InvalidMessage) as error:
             raise StorageError(f"cannot read {self._file}: {error}") from error
 
     def revoke(self, name: str) -> None:
@@ -91,14 +99,17 @@ class TokenStore:
     async def is_valid(self, secret: str, who: str) -> bool:
         """Tell whether a token is one of ours, in constant time; slow for whoever guesses."""
         found = _hash(secret)
-        matches = [hmac.compare_digest(token.hash, found) for token in self.list()]
+        matches = [
+            hmac.compare_digest(token.hash.encode(), found.encode()) for token in self.list()
+        ]
         if secret and any(matches):
             return True
-        now = time.monotonic()
-        self._failures = [at for at in self._failures if now - at < _WINDOW_S] + [now]
+        now = self._clock()
+        recent = [at for at in self._failures if now - at < _WINDOW_S]
+        self._failures = [*recent[-_FREE_FAILURES:], now]
         if len(self._failures) > _FREE_FAILURES:
             async with self._one_at_a_time:
-                await asyncio.sleep(_SLOW_DOWN_S)
+                await self._sleep(_SLOW_DOWN_S)
         return False
 
     def _write(self, tokens: tuple[Token, ...]) -> None:
@@ -114,4 +125,4 @@ class TokenStore:
 
 def _hash(secret: str) -> str:
     """A plain hash is enough: a token is 256 random bits, which nobody can try out."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -20,39 +20,39 @@ app = group("ci", 'tekton ci add zeus --role judge --system "You decide.": make 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The CI.")]
 Role = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it
+    str | None,
     typer.Option("--role", metavar="WORD", help="`aish @WORD` asks every CI with that role."),
 ]
 Description = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--description", metavar="TEXT", help="What it does, in one line."),
 ]
 Capabilities = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option("--capability", metavar="WORD", help="What it can do; may be repeated."),
 ]
 Model = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--model", metavar="MODEL", help="provider/model, a provider, a model, or auto."),
 ]
 System = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--system", metavar="TEXT", help="Its system prompt."),
 ]
 SystemFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--system-file", metavar="FILE", help="File with its system prompt."),
 ]
 Temperature = Annotated[
-    Optional[float],  # noqa: UP045
+    float | None,
     typer.Option("--temperature", metavar="NUMBER", min=0, help="Passed to the model as it is."),
 ]
 MaxTokens = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option("--max-tokens", metavar="NUMBER", min=1, help="Longest answer, in tokens."),
 ]
 MaxPromptBytes = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         "--max-prompt-bytes", metavar="NUMBER", min=1, help="Longest prompt, with what is attached."
     ),

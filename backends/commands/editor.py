@@ -131,7 +131,7 @@ def _run(editor: list[str], draft: Path) -> None:
 def _wants_again(error: ConfigError) -> bool:
     if not _is_at_terminal():
         return False
-    complain(error)
+    complain(ConfigError(error.message))  # without the hint: it is about to be edited
     print("Edit again? [Y/n] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     return answer.strip().lower() in ("", "y", "yes") if answer else False

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -25,11 +25,11 @@ Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error; log everything.")
 ]
 Url = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it
+    str | None,
     typer.Option("--url", metavar="URL", help="Where: unix:PATH, tcp://…, ws://… or wss://…"),
 ]
 TokenFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--token-file", metavar="FILE", help="File with the token for --url."),
 ]
 
@@ -107,7 +107,8 @@ def status(
         except CannotConnect as error:
             last = read_hub_record(paths)
             if not url and "ended_at" in last and not is_locked(paths):
-                error.message += f"; the last one ran as pid {last['pid']} and ended {_when(float(last['ended_at']))}"
+                ended = _when(float(last["ended_at"]))
+                error.message += f"; the last one ran as pid {last['pid']} and ended {ended}"
             raise
         try:
             facts = tekton.call(Measure())
@@ -193,15 +194,13 @@ def events(
     from backends.protocol.messages import Event, Subscribe
 
     with BlockingTekton(url, token_file) as tekton:
-        seen = 0
-        for event in tekton.stream(Subscribe(subject=subject)):
+        for seen, event in enumerate(tekton.stream(Subscribe(subject=subject)), 1):
             if not isinstance(event, Event):
                 return
             if as_json:
                 print(json.dumps(schema.encode(event)), flush=True)
             else:
                 _print_event(event.at, event.subject, event.data, event.dropped)
-            seen += 1
             if seen == count:
                 return
 
@@ -289,7 +288,8 @@ def _print_services(entries: list[ServiceInfo]) -> None:
     cis = [entry for entry in entries if entry.is_ci]
     rows = [["SERVICE", "STATE", "PID", "STARTED", "STOPPED", "SOCKET", "LAST ERROR"]]
     rows += [
-        [entry.name, entry.health.value, str(entry.pid), _when(entry.started_at), _when(entry.ended_at),
+        [entry.name, entry.health.value, str(entry.pid),
+         _when(entry.started_at), _when(entry.ended_at),
          " ".join([entry.socket, *entry.urls]), entry.reason or entry.last_error or ""]
         for entry in services
     ]  # fmt: skip

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Who will have it
 @keys.command("set")
 def set_key(
     provider: Provider,
-    more: Annotated[Optional[list[str]], typer.Argument(hidden=True)] = None,  # noqa: UP045
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     debug: Debug = False,
 ) -> None:
     """tekton key set anthropic: read a key from standard input; keep it in a file, mode 0600."""

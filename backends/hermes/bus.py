@@ -77,7 +77,7 @@ def words_of(pattern: str) -> list[str]:
     if not all(words) or ">" in words[:-1]:
         raise UsageError(
             f"{pattern!r} is not a pattern of subjects",
-            "words joined by dots; '*' stands for one word, '>' at the end for all that follow: 'ci.>'",
+            "words joined by dots; '*' is one word, '>' at the end all that follow: 'ci.>'",
         )
     return words
 

@@ -47,7 +47,7 @@ class Hermes(Service):
 
     @handles(ListAll)
     async def list_all(self, _: ListAll) -> Directory:
-        """Ask every recorded service and CI for its state, at once; who is silent for 1 s is dead."""
+        """Ask everybody on record for their state, all at once; who is silent for 1 s is dead."""
         records = list(self.context.registry.records())
         entries = await asyncio.gather(*(self._ask(record) for record in records))
         return Directory(entries=tuple(entries))
@@ -81,7 +81,7 @@ class Hermes(Service):
         return dataclasses.replace(record, health=Health.DEAD, reason=reason)
 
     async def _watch_records(self) -> None:
-        """Tell the bus of each death that no owner announces: a killed process, a removed socket."""
+        """Tell the bus of each death that no owner announces: a killed process, a lost socket."""
         dead: set[tuple[str, bool]] = set()
         while True:
             for record in self.context.registry.records():

@@ -57,12 +57,14 @@ def _models(facts: Facts, directory: Directory) -> str:
 
 def _load(facts: Facts, directory: Directory) -> str:
     load = ", ".join(f"{value:g}" for value in facts.load)
-    return f"**Load**: {load} (1, 5, 15 minutes) on {facts.cpus} CPUs; the hub used {facts.hub_cpu_share:.1%} of one"
+    share = f"the hub used {facts.hub_cpu_share:.1%} of one"
+    return f"**Load**: {load} (1, 5, 15 minutes) on {facts.cpus} CPUs; {share}"
 
 
 def _memory(facts: Facts, directory: Directory) -> str:
     free = _size(facts.memory_available)
-    return f"**Memory**: {free} of {_size(facts.memory_total)} available; the hub holds {_size(facts.hub_memory)}"
+    held = f"the hub holds {_size(facts.hub_memory)}"
+    return f"**Memory**: {free} of {_size(facts.memory_total)} available; {held}"
 
 
 def _disk(facts: Facts, directory: Directory) -> str:

@@ -1,7 +1,8 @@
 """Every message of the protocol: requests, their results, the chunks they stream.
 
-A request knows its method, the service that answers it (`SERVICE`; `None` means any service), its result and, where it streams,
-its chunks. Times are seconds since the epoch (`_at`) or durations in seconds (`_s`).
+A request knows its method, the service that answers it (`SERVICE`; `None` means any service),
+its result and, where it streams, its chunks. Times are seconds since the epoch (`_at`) or
+durations in seconds (`_s`).
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class Usage:
 class Answer:
     """What is known of an answer when its text is complete.
 
-    `cost_usd` is `None` where no price is known. `turn` is `None` where the turn could not be stored.
+    `cost_usd` is `None` where no price is known; `turn` where the turn could not be stored.
     """
 
     ci: str
@@ -297,9 +298,10 @@ class UpdateTurn(Request[Ack]):
 
 @dataclass(frozen=True, kw_only=True)
 class Turns:
-    """Turns, newest first."""
+    """Turns, newest first; `left_out` counts those that would not fit into one message."""
 
     turns: tuple[Turn, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """JSON values to dataclasses and back: the only place where the two meet.
 
-Supported field types: `str`, `int`, `float`, `bool`, `None`, `Any`, enums of strings, dataclasses, `tuple[T, ...]`,
-`Mapping[str, T]` and unions of these with `None`. Unknown fields are ignored, so that a newer peer may say more.
+Supported field types: `str`, `int`, `float`, `bool`, `None`, `Any`, enums of strings,
+dataclasses, `tuple[T, ...]`, `Mapping[str, T]` and unions of these with `None`. Unknown fields are
+ignored, so that a newer peer may say more.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def decode(kind: type[T], value: Any, where: str = "", is_strict: bool = False) 
         is_strict: Refuse fields that the dataclass does not have.
 
     Raises:
-        InvalidMessage: A field is missing, unknown or has the wrong type; the message begins with its path.
+        InvalidMessage: A field is missing, unknown or has the wrong type; the message begins
+            with its path.
     """
     if not isinstance(value, Mapping):
         raise InvalidMessage(f"{where or kind.__name__} must be an object, not {_name(value)}")

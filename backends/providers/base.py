@@ -48,7 +48,8 @@ class Probe:
     """What a look at a provider found.
 
     `models` holds the names of the models it has, the preferred one first; it is empty where it
-    cannot be used, and `reason` then says why and `hint` what to do. `is_local` is true where a prompt costs no money.
+    cannot be used, and `reason` then says why and `hint` what to do. `is_local` is true where a
+    prompt costs no money.
     """
 
     models: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class Provider(Protocol):
     name: str
 
     async def probe(self, timeout_s: float) -> Probe:
-        """Look whether the server answers and what it has; never raises for a server that does not."""
+        """Look whether the server answers and what it has; raises nothing where it does not."""
 
     def stream(self, prompt: Prompt) -> AsyncIterator[str | Finish]:
         """Send a prompt; yield pieces of text as they come, then exactly one `Finish`.

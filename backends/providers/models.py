@@ -1,8 +1,8 @@
 """Choosing a model: names to providers, and what `auto` means.
 
-`auto` takes, in this order: `[models] default` where it is set; then the first provider that answers, of `[models] order`
-where that is set, else Ollama, then an OpenAI-compatible server on this machine or network. One
-that costs money is taken only where the user named it.
+`auto` takes, in this order: `[models] default` where it is set; then the first provider that
+answers, of `[models] order` where that is set, else Ollama, then an OpenAI-compatible server on
+this machine or network. One that costs money is taken only where the user named it.
 """
 
 from __future__ import annotations
@@ -130,12 +130,13 @@ class Models:
     async def _who_has(self, model: str) -> str:
         for name in self._config.models.order or DEFAULT_ORDER:
             known = (await self.probe(name)).models
-            for found in (model, f"{model}:latest"):  # Ollama's listing has the tag, people leave it out
+            for found in (model, f"{model}:latest"):  # Ollama lists the tag, people leave it out
                 if found in known:
                     return f"{name}/{found}"
         raise NoModel(
             f"no provider has a model named {model!r}",
-            f"name it as provider/model, with one of: {', '.join(self._settings)}; `tekton doctor` tells what is there",
+            f"name it as provider/model, with one of: {', '.join(self._settings)}; "
+            "`tekton doctor` tells what is there",
         )
 
     def _key(self, name: str) -> str | None:

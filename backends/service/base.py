@@ -47,8 +47,8 @@ class Context(Protocol):
 def handles(request: type[Request[Any]]) -> Callable[[MethodT], MethodT]:
     """Mark the method that answers a kind of request.
 
-    It takes the request and either is a coroutine that returns the result, or an asynchronous generator that yields
-    chunks and then the result.
+    It takes the request and either is a coroutine that returns the result, or an asynchronous
+    generator that yields chunks and then the result.
     """
 
     def mark(method: MethodT) -> MethodT:

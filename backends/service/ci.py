@@ -81,6 +81,9 @@ class CIService(Service):
             if notice:
                 yield Piece(notice=notice)
             raise
+        except Exception as error:
+            exchange.end(TurnStatus.FAILED, f"{self.name} failed: {error!r}")
+            raise
         finally:
             self._answering -= 1
 
@@ -124,7 +127,8 @@ class CIService(Service):
                 }  # fmt: skip
             case "info":
                 return {
-                    "type": "info_response", **me, "component": self.name, "description": info.description,
+                    "type": "info_response", **me, "component": self.name,
+                    "description": info.description,
                     "model_provider": provider, "model_name": model, "role": info.role,
                     "capabilities": list(info.capabilities),
                 }  # fmt: skip

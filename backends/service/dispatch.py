@@ -1,4 +1,4 @@
-"""One connection of a service: requests become tasks, answers go back in order of their being ready."""
+"""One connection of a service: requests become tasks, and answers go back as they are ready."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class Session:
         self._connection = Connection()
         self._tasks: dict[RequestId, asyncio.Task[None]] = {}
         self._is_let_in = channel.peer.is_trusted or channel.peer.has_shown_token
+        self._is_ending = False
 
     async def run(self) -> None:
         """Answer until the peer is gone or sent away; then everything it asked is cancelled."""
@@ -68,6 +69,7 @@ class Session:
         except ConnectionLost:
             pass  # it is the end that this loop waits for
         finally:
+            self._is_ending = True
             for task in self._tasks.values():
                 _cancel(task)
             if self._tasks:
@@ -129,7 +131,7 @@ class Session:
         try:
             reply = self._connection.result(number, await self._result_of(number, request))
         except asyncio.CancelledError:
-            reply = self._connection.error(number, Cancelled("cancelled"))
+            reply = self._connection.error(number, self._why_cancelled())
         except ConnectionLost as error:
             reply = self._connection.error(number, error)
         except TektonError as error:
@@ -143,6 +145,14 @@ class Session:
             reply = self._connection.error(number, bug)
         with suppress(ConnectionLost):
             await self._channel.send(reply)
+
+    def _why_cancelled(self) -> TektonError:
+        if not self._is_ending:
+            return Cancelled("cancelled")
+        return ConnectionLost(
+            f"{self._service.name} was stopped before its answer was complete",
+            "`tekton status` shows what runs",
+        )
 
     async def _result_of(self, number: RequestId, request: Request[Any]) -> Any:
         handler = self._service.handler(request)

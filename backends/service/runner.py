@@ -75,7 +75,10 @@ class Runner:
         running = self._running.pop((service.name, service.is_ci))
         self._context.publish(f"{_subject(service)}.stopped")
         await running.close()
-        if leaves_record:
+        found = self._context.registry.find(service.name, service.is_ci)
+        if found is not None and found.pid != os.getpid():
+            pass  # another process has taken over meanwhile; the record is its own
+        elif leaves_record:
             ended = dataclasses.replace(
                 service.record,
                 health=Health.ENDED,

@@ -90,7 +90,7 @@ async def listen_tcp(host: str, port: int, on_channel: OnChannel, guard: Guard) 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             channel = await asyncio.wait_for(_recognise(reader, writer, guard), _FIRST_BYTES_S)
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             channel = None
         if channel is None:
             writer.close()

@@ -74,7 +74,7 @@ class StreamChannel:
             pass  # the peer was quicker; closed is closed
 
     async def gone(self) -> None:
-        """Wait until the peer is gone; at once on TCP, which cannot tell that from a peer that listens on."""
+        """Wait until the peer is gone; returns at once on TCP, which cannot tell."""
         found = self._writer.get_extra_info("socket")
         if found is None or found.family != socket.AF_UNIX or not hasattr(select, "poll"):
             return
