@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from aish.output import JsonSink, Output, PlainSink, TeamOutput, TerminalSink
+from aish.output import HeldOutput, JsonSink, Output, PlainSink, TeamOutput, TerminalSink
 from backends.client.discovery import canonical
 from backends.client.tekton import Tekton
 from backends.console import die_of
@@ -113,9 +113,9 @@ async def _ask_team(tekton: Tekton, names: Sequence[str], chat: Chat, options: O
 def _sink(options: Options, prefix: str = "") -> Output:
     if options.is_json:
         return JsonSink()
-    if options.streams and sys.stdout.isatty():
-        return TerminalSink(options.is_quiet, options.is_verbose, prefix)
-    return PlainSink(options.is_quiet, options.is_verbose, options.streams, prefix)
+    kind = TerminalSink if sys.stdout.isatty() else PlainSink
+    output = kind(options.is_quiet, options.is_verbose, prefix)
+    return output if options.streams else HeldOutput(output)
 
 
 def die_of_interrupt() -> None:
@@ -127,7 +127,7 @@ def die_of_interrupt() -> None:
             sys.stdout.flush()
         die_of(signal.SIGINT)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
         signal.signal(signal.SIGINT, end)
 
 

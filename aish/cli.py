@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backends.console import GREEN, RED, YELLOW, run_program, table
-from backends.errors import UsageError
+from backends.console import GREEN, RED, YELLOW, run_program, say, table
+from backends.errors import TektonError, UsageError
 from backends.runtime import RESERVED
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def prompt(
 
     from aish.ask import Options, ask, die_of_interrupt
     from aish.attachments import read_attachment
-    from backends.fast import read_input, to_unicode
+    from backends.fast import to_unicode
     from backends.protocol.messages import Chat
 
     die_of_interrupt()
@@ -207,11 +207,11 @@ def prompt(
     text = " ".join(word for word in given if word != "-")
     attachments = tuple(read_attachment(path) for path in attach or [])
     flags = {"-q": "-q"} if quiet else {}
-    piped = None if no_stdin else read_input(bool(text), "-" in given, flags)
+    piped = None if no_stdin else _read(bool(text), "-" in given, flags)
     if not text and not piped and not attachments:
-        piped = (
-            _read_terminal(target) if sys.stdin and sys.stdin.isatty() and not no_stdin else None
-        )
+        if not no_stdin and sys.stdin.isatty():
+            say(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.")
+            piped = _read(False, True, flags)
         if not piped:
             raise UsageError(
                 "there is no prompt", f'give one: aish {target} "hello", or pipe something in'
@@ -226,9 +226,13 @@ def prompt(
     raise typer.Exit(asyncio.run(ask(target, chat, options)))
 
 
-def _read_terminal(target: str) -> str:
-    print(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.", file=sys.stderr)
-    return sys.stdin.read()
+def _read(has_prompt: bool, insists: bool, flags: dict[str, str]) -> str | None:
+    from backends.fast import Failed, read_input
+
+    try:
+        return read_input(has_prompt, insists, flags)
+    except Failed as failure:
+        raise TektonError.of_kind(*failure.args) from failure
 
 
 _WITH_VALUE = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Protocol
 
 from backends.console import BOLD, RED, complain, has_color, paint, say
 from backends.errors import AnswerTruncated, TektonError
+from backends.fast import Failed, write_answer
 from backends.protocol import schema
 from backends.protocol.messages import Answer, Piece
 
@@ -32,29 +34,21 @@ class PlainSink:
     A newline is added at the end where a complete answer has none.
     """
 
-    def __init__(
-        self, is_quiet: bool, is_verbose: bool, streams: bool = True, prefix: str = ""
-    ) -> None:
+    def __init__(self, is_quiet: bool, is_verbose: bool, prefix: str = "") -> None:
         self._is_quiet = is_quiet
         self._is_verbose = is_verbose
-        self._streams = streams
         self._prefix = prefix
         self._last = "\n"
-        self._kept: list[str] = []
 
     def take(self, piece: Piece) -> None:
         """Write a piece of text, or say a notice on stderr."""
         if piece.notice and not self._is_quiet:
             say(f"notice: {self._prefix}{piece.notice}")
-        if piece.text and self._streams:
+        if piece.text:
             self._write(piece.text)
-        elif piece.text:
-            self._kept.append(piece.text)
 
     def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
         """Finish the text, then tell the failure or, where asked for, the figures."""
-        if self._kept:
-            self._write("".join(self._kept))
         if answer and self._last != "\n":
             self._write("\n")
         _tell_end(answer, failure, self._is_verbose, self._prefix)
@@ -75,8 +69,10 @@ class TerminalSink:
         self._is_verbose = is_verbose
         self._prefix = prefix
         self._refresh: asyncio.TimerHandle | None = None
-        color = has_color(sys.stdout)
-        self._writer = MarkdownWriter(sys.stdout, terminal_width, color=color, live=color)
+        is_live = os.environ.get("TERM") != "dumb"
+        self._writer = MarkdownWriter(
+            sys.stdout, terminal_width, color=has_color(sys.stdout), live=is_live
+        )
 
     def take(self, piece: Piece) -> None:
         """Render a piece, or say a notice on stderr."""
@@ -133,7 +129,26 @@ class JsonSink:
                 "message": failure.message,
                 "hint": failure.hint,
             }
-        print(json.dumps(found, ensure_ascii=False), flush=True)
+        write_bytes(json.dumps(found, ensure_ascii=sys.stdout.isatty()).encode("utf-8", "replace") + b"\n")
+
+
+class HeldOutput:
+    """Holds an answer back until it has ended; notices pass."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._texts: list[str] = []
+
+    def take(self, piece: Piece) -> None:
+        """Keep the text."""
+        self._texts.append(piece.text)
+        if piece.notice:
+            self._output.take(Piece(notice=piece.notice))
+
+    def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
+        """Show the text, and how it ended."""
+        self._output.take(Piece(text="".join(self._texts)))
+        self._output.end(name, answer, failure)
 
 
 class TeamOutput:
@@ -212,6 +227,19 @@ class _Member:
         self._pieces.clear()
         if self.ended_with:
             self.sink.end(self.name, *self.ended_with)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write to standard output as the fast path does it.
+
+    Raises:
+        TektonError: It cannot be written.
+    """
+    sys.stdout.flush()
+    try:
+        write_answer(data)
+    except Failed as failure:
+        raise TektonError.of_kind(*failure.args) from failure
 
 
 def _status(answer: Answer | None, failure: TektonError | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -56,5 +57,6 @@ def common(
 
 
 def main() -> None:
-    """Run `tekton`."""
+    """Run `tekton`; what it makes is for this user only."""
+    os.umask(0o077)
     run_program(lambda: app(sys.argv[1:], prog_name="tekton"))

@@ -26,6 +26,8 @@ EXIT_STATUS = {
 """As in `backends.errors`; every other kind is 1."""
 
 _MAX_MESSAGE = 16 * 1024 * 1024
+_LIMIT = f"{_MAX_MESSAGE // (1024 * 1024)} MiB"
+_SEND_LESS = "send less at a time, or send files in parts"
 _IDLE_NOTICE_MS = 2000
 _FORMAT, _CHARACTER, _FIFO, _SOCKET, _FILE = 0o170000, 0o020000, 0o010000, 0o140000, 0o100000
 
@@ -34,35 +36,35 @@ class _Left(Exception):
     """This prompt is for the full client."""
 
 
-class _Failed(Exception):
+class Failed(Exception):
     """The prompt failed: kind, message and hint."""
 
 
 def run(arguments: list[str]) -> None:
     """Answer a prompt and end the process; returns where the full client has to do it."""
+    _die_of_interrupt()
     try:
         name, prompt, options = _parse(arguments)
         channel = _connect(name)
-    except _Left:
-        return
-    _die_of_interrupt()
-    try:
         text = (
-            None
-            if options.get("--no-stdin")
-            else read_input(bool(prompt), bool(options.get("-")), options)
+            None if "--no-stdin" in options else read_input(bool(prompt), "-" in options, options)
         )
         if not prompt and not text:
-            raise _Failed(
-                "usage",
-                "there is no prompt",
-                f'give one: aish {name} "hello", or pipe something in',
-            )
+            _explain_no_prompt(arguments[0], options)
         _ask(channel, prompt, text, options)
-    except _Failed as failure:
+    except _Left:
+        return
+    except Failed as failure:
         _complain(*failure.args)
         os._exit(EXIT_STATUS.get(failure.args[0], 1))
     os._exit(0)
+
+
+def _explain_no_prompt(name: str, options: dict[str, str]) -> None:
+    if "--no-stdin" not in options and os.isatty(0):
+        raise _Left  # a person can be asked
+    hint = f'give one: aish {to_unicode(name)} "hello", or pipe something in'
+    raise Failed("usage", "there is no prompt", hint)
 
 
 def _parse(arguments: list[str]) -> tuple[str, str, dict[str, str]]:
@@ -76,9 +78,7 @@ def _parse(arguments: list[str]) -> tuple[str, str, dict[str, str]]:
     options: dict[str, str] = {}
     rest = iter(arguments[1:])
     for word in rest:
-        if word == "--":
-            words += rest
-        elif word in ("-q", "--quiet", "--no-stdin", "-"):
+        if word in ("-q", "--quiet", "--no-stdin", "-"):
             options["-q" if word == "--quiet" else word] = word
         elif word in ("-m", "--model", "-s", "--system"):
             options[word.lstrip("-")[0]] = next(rest, "")
@@ -102,6 +102,9 @@ def _connect(name: str) -> _socket.socket:
         channel.connect(f"{folder}/{CI_FOLDER}/{name}.sock")
     except OSError:
         raise _Left from None
+    if channel.fileno() < 3:
+        channel.close()  # it has the number of a standard stream that is closed
+        raise _Left
     return channel
 
 
@@ -113,36 +116,56 @@ def read_input(has_prompt: bool, insists: bool, options: dict[str, str]) -> str 
 
     Returns:
         The text, invalid UTF-8 replaced (with a warning), or `None`.
+
+    Raises:
+        Failed: It cannot be read, or is larger than a message may be.
     """
     try:
         kind = os.fstat(0).st_mode & _FORMAT
     except OSError:
         return None  # it is closed
-    if kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE) or (kind == _CHARACTER and not insists):
+    if kind == _CHARACTER and not insists or kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE):
         return None
-    if has_prompt and kind in (_FIFO, _SOCKET) and "-q" not in options:
-        _notice_if_idle()
-    parts = []
-    while part := os.read(0, 1 << 20):
-        parts.append(part)
-    data = b"".join(parts)
+    is_quiet = "-q" in options
+    data = _read_all(has_prompt and kind in (_FIFO, _SOCKET) and not is_quiet)
     try:
         return data.decode() or None
     except UnicodeDecodeError:
-        if "-q" not in options:
+        if not is_quiet:
             _say(
                 "warning: standard input is not UTF-8; what could not be read is replaced by U+FFFD"
             )
         return data.decode("utf-8", "replace")
 
 
-def _notice_if_idle() -> None:
+def _read_all(tells_if_idle: bool) -> bytes:
+    parts, size = [], 0
+    while True:
+        if tells_if_idle and not _is_readable(_IDLE_NOTICE_MS):
+            _say("aish: waiting for standard input to end (--no-stdin does not read it)")
+            tells_if_idle = False
+        try:
+            part = os.read(0, 1 << 20)
+        except BlockingIOError:
+            _is_readable(-1)
+            continue
+        except OSError as error:
+            raise Failed("failed", f"cannot read standard input: {error.strerror}", None) from None
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > _MAX_MESSAGE:  # or an endless one would take all memory
+            reason = f"standard input is too large for a message; the limit is {_LIMIT}"
+            raise Failed("too_large", reason, _SEND_LESS)
+
+
+def _is_readable(timeout_ms: int) -> bool:
     import select
 
     readable = select.poll()
     readable.register(0, select.POLLIN)
-    if not readable.poll(_IDLE_NOTICE_MS):
-        _say("aish: waiting for standard input to end (--no-stdin does not read it)")
+    return bool(readable.poll(timeout_ms))
 
 
 def _ask(channel: _socket.socket, prompt: str, text: str | None, options: dict[str, str]) -> None:
@@ -160,39 +183,69 @@ def _ask(channel: _socket.socket, prompt: str, text: str | None, options: dict[s
     message = f'{{"jsonrpc":"2.0","id":1,"method":"chat","params":{{{fields}}}}}\n'.encode("ascii")
     if len(message) > _MAX_MESSAGE:
         size = len(message) / (1024 * 1024)
-        reason = f"the message is {size:.1f} MiB; the limit is {_MAX_MESSAGE // (1024 * 1024)} MiB"
-        raise _Failed("too_large", reason, "send less at a time, or send files in parts")
+        reason = f"the message is {size:.1f} MiB; the limit is {_LIMIT}"
+        raise Failed("too_large", reason, _SEND_LESS)
     try:
         channel.sendall(message)
     except OSError:
         pass  # the reason, if there is one, is still there to be read
-    is_empty, last = True, "\n"
+    last = b"\n"
     for piece in _pieces(channel, options):
-        _write(piece.encode("utf-8", "replace"))
-        is_empty, last = False, piece[-1:]
-    if not is_empty and last != "\n":
-        _write(b"\n")
+        write_answer(piece)
+        last = piece[-1:]
+    if last != b"\n":
+        write_answer(b"\n")
 
 
-def _pieces(channel: _socket.socket, options: dict[str, str]) -> Iterator[str]:
+def _pieces(channel: _socket.socket, options: dict[str, str]) -> Iterator[bytes]:
     scan = _scanner()
     waiting = b""
     while data := _receive(channel):
         *lines, waiting = (waiting + data if waiting else data).split(b"\n")
         for line in lines:
-            body = scan(line.decode(), 0)[0]
-            if "method" in body:
-                value = body["params"]["value"]
-                if value.get("text"):
-                    yield value["text"]
-                if value.get("notice") and "-q" not in options:
-                    _say(f"notice: {_clean(value['notice'])}")
-            elif "error" in body:
-                found = body["error"]
-                raise _Failed(found["data"]["kind"], found["message"], found["data"].get("hint"))
-            else:
+            try:
+                text, notice, is_over = _read_message(scan(line.decode(), 0)[0])
+            except (ValueError, StopIteration, LookupError, TypeError, AttributeError):
+                _read_closely(line)
+                continue
+            if notice and "-q" not in options:
+                _say(f"notice: {_clean(notice)}")
+            if text:
+                yield text
+            if is_over:
                 return
-    raise _Failed("connection_lost", "the connection was lost before the answer was complete", None)
+    raise Failed("connection_lost", "the connection was lost before the answer was complete", None)
+
+
+def _read_message(body: dict[str, Any]) -> tuple[bytes, str | None, bool]:
+    """Return the text and the notice of a chunk, and whether the answer is complete."""
+    if body.get("method") == "$/chunk" and body["params"]["id"] == 1:
+        value = body["params"]["value"]
+        return value.get("text", "").encode("utf-8", "replace"), value.get("notice"), False
+    if body["id"] != 1 or "method" in body:
+        raise LookupError
+    if "error" in body:
+        found = body["error"]
+        raise Failed(found["data"]["kind"], found["message"], found["data"].get("hint"))
+    return b"", None, bool(body["result"]["model"])
+
+
+def _read_closely(line: bytes) -> None:
+    """Pass over a message that the protocol lets one pass over; fail with its words otherwise."""
+    from backends.protocol.connection import Connection
+    from backends.protocol.messages import Chat
+
+    if not line.strip():
+        return
+    connection = Connection()
+    connection.request(Chat())
+    event = connection.receive(line)
+    if event is None:
+        return
+    error = getattr(event, "error", None)
+    if error is None:
+        raise Failed("connection_lost", "unexpected message", None)
+    raise Failed(error.kind, error.message, error.hint)
 
 
 def _receive(channel: _socket.socket) -> bytes:
@@ -214,7 +267,12 @@ def _scanner() -> Callable[[str, int], tuple[dict[str, Any], int]]:
     return make_scanner(Context)  # type: ignore[arg-type]
 
 
-def _write(data: bytes) -> None:
+def write_answer(data: bytes) -> None:
+    """Write to standard output, all of it; a reader that is gone ends the process.
+
+    Raises:
+        Failed: It cannot be written.
+    """
     while data:
         try:
             data = data[os.write(1, data) :]
@@ -225,7 +283,7 @@ def _write(data: bytes) -> None:
         except BrokenPipeError:
             _die_of(13)
         except OSError as error:
-            raise _Failed("failed", f"cannot write the answer: {error.strerror}", None) from None
+            raise Failed("failed", f"cannot write the answer: {error.strerror}", None) from None
 
 
 def _die_of_interrupt() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.config import SERVICES, Config, load_config
+from backends.console import complain
 from backends.context import ProcessContext
 from backends.errors import AlreadyRunning, NotFound, TektonError
 from backends.hub_record import hub_lock, write_hub_record
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--debug", action="store_true", help="log everything")
     parser.add_argument("--stderr", action="store_true", help="log to stderr, not to the file")
     options = parser.parse_args()
+    os.umask(0o077)
     paths = find_paths()
     lock = ExitStack()  # never closed: who sees the lock free may count on the process being gone
     try:
@@ -165,7 +167,10 @@ def main() -> None:
         with nullcontext() if options.only else _recorded(paths, lock):
             asyncio.run(_run(config, paths, options.only, options.ready))
     except TektonError as error:
-        log.error("%s", error.message)
+        if options.ready is None:
+            complain(error)
+        else:
+            log.error("%s", error.message)
         _tell(options.ready, {"kind": error.kind, "message": error.message, "hint": error.hint})
         sys.exit(error.exit_status)
     logging.shutdown()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from backends.errors import AlreadyRunning
+from backends.errors import AlreadyRunning, StorageError
 from backends.paths import Paths
 
 _PATIENCE_S = 0.2
@@ -50,10 +50,10 @@ def is_locked(paths: Paths) -> bool:
     try:
         with paths.hub_lock.open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False  # there is none
     return False
 
 
@@ -67,7 +67,15 @@ def read_hub_record(paths: Paths) -> dict[str, Any]:
 
 
 def write_hub_record(paths: Paths, record: dict[str, Any]) -> None:
-    """Write the record, whole."""
-    temporary = paths.state / "hub.json.tmp"
-    temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    temporary.replace(paths.state / "hub.json")
+    """Write the record, whole.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    file = paths.state / "hub.json"
+    temporary = file.with_suffix(".json.tmp")
+    try:
+        temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror}") from error

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from backends.errors import InvalidMessage
+from backends.errors import InvalidMessage, StorageError
 from backends.paths import private_folder
 from backends.protocol import schema
 from backends.protocol.messages import Health, ServiceInfo
@@ -26,12 +26,20 @@ class Registry:
         self._folder = folder
 
     def write(self, record: ServiceInfo) -> None:
-        """Write or replace the record of a service or CI."""
+        """Write or replace the record of a service or CI.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
         private_folder(self._folder)
         path = self._path(record.name, record.is_ci)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(schema.encode(record), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        text = json.dumps(schema.encode(record), indent=1) + "\n"
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
     def remove(self, name: str, is_ci: bool) -> None:
         """Remove a record; it may be gone already."""

@@ -60,6 +60,7 @@ class TokenStore:
 
         Raises:
             UsageError: The name is taken.
+            StorageError: The file cannot be read or written.
         """
         tokens = self.list()
         if any(token.name == name for token in tokens):
@@ -115,12 +116,13 @@ class TokenStore:
     def _write(self, tokens: tuple[Token, ...]) -> None:
         private_folder(self._file.parent)
         temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
-        )
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(schema.encode(_File(tokens=tokens)), file, indent=1)
-        temporary.replace(self._file)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        try:
+            with open(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
+                json.dump(schema.encode(_File(tokens=tokens)), file, indent=1)
+            temporary.replace(self._file)
+        except OSError as error:
+            raise StorageError(f"cannot write {self._file}: {error.strerror}") from error
 
 
 def _hash(secret: str) -> str:

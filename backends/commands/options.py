@@ -10,7 +10,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def group(name: str, help: str) -> typer.Typer:
+def group(name: str, help: str) -> typer.Typer:  # noqa: A002  # Typer calls it so
     """Make a group of commands; its help opens with an example."""
     return typer.Typer(
         name=name,

@@ -102,7 +102,7 @@ async def _probe(models: Models, name: str, deadline: float) -> Probe | Check:
         return Probe(reason=f"no answer within {PATIENCE_S:g} s", hint="`tekton config edit`")
     except ConfigError as error:
         return Check(name, State.PROBLEM, error.message, error.hint)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a plug-in of somebody else raises what it likes
         message = f"its plug-in failed: {type(error).__name__}: {error}"
         return Check(name, State.PROBLEM, message, "tell its author")
 
@@ -143,7 +143,7 @@ async def _check_auto(models: Models, config: Config, deadline: float) -> Check:
         return Check(AUTO, State.PROBLEM, error.message, error.hint)
     except ConfigError as error:
         return Check(AUTO, State.PROBLEM, error.message, error.hint)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a plug-in of somebody else raises what it likes
         return Check(AUTO, State.PROBLEM, f"{type(error).__name__}: {error}", "see above")
     if default == AUTO:
         order = config.models.order

@@ -44,6 +44,7 @@ class Models:
         self._environment = environment
         self._settings: Mapping[str, Any] = {**BUILT_IN_PROVIDERS, **config.providers}
         self._providers: dict[str, Provider] = {}
+        self._users = 0
         self._probes: dict[str, tuple[float, asyncio.Task[Probe]]] = {}
         self.key_sources: dict[str, str] = {}
         """Where each provider's key was found when it was last looked for."""
@@ -112,10 +113,16 @@ class Models:
             return None
         return (usage.input_tokens * price.input + usage.output_tokens * price.output) / 1_000_000
 
-    async def close(self) -> None:
-        """Close every provider."""
-        for provider in self._providers.values():
-            await provider.close()
+    def use(self) -> None:
+        """Count one more user; `release` takes it back."""
+        self._users += 1
+
+    async def release(self) -> None:
+        """Close every provider once nobody uses them any more."""
+        self._users -= 1
+        if not self._users:
+            for provider in self._providers.values():
+                await provider.close()
 
     async def _first_that_answers(self) -> str:
         chosen = self._config.models.order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from backends.errors import (
     Busy,
     Cancelled,
     ConnectionLost,
+    ProtocolError,
     TektonError,
     Unauthorized,
     UnknownMethod,
@@ -25,7 +26,8 @@ from backends.protocol.connection import (
     RequestId,
     RequestReceived,
 )
-from backends.protocol.messages import Hello, Request, Welcome
+from backends.protocol.framing import Oversized
+from backends.protocol.messages import PROTOCOL_VERSION, Hello, Request, Welcome
 from backends.service.base import Gate, Service
 from backends.service.outlet import Outlet
 from backends.transport.base import Channel
@@ -33,6 +35,7 @@ from backends.version import VERSION
 
 log = logging.getLogger(__name__)
 
+_HELLO_S = 10.0
 MAX_OPEN = 256
 """Requests that one connection may have open at once."""
 
@@ -50,19 +53,20 @@ class Session:
         self._connection = Connection()
         self._tasks: dict[RequestId, asyncio.Task[None]] = {}
         self._is_let_in = channel.peer.is_trusted or channel.peer.has_shown_token
+        self._one_line_at_a_time = asyncio.Lock()
         self._is_ending = False
 
     async def run(self) -> None:
         """Answer until the peer is gone or sent away; then everything it asked is cancelled."""
         try:
-            while (message := await self._channel.receive()) is not None:
+            while (message := await self._receive()) is not None:
                 event = self._connection.receive(message)
                 if isinstance(event, RequestReceived):
                     await self._begin(event)
                 elif isinstance(event, CancelReceived) and event.id in self._tasks:
                     _cancel(self._tasks[event.id])
                 elif isinstance(event, LegacyReceived):
-                    await self._answer_legacy(event)
+                    self._open(f"legacy {id(event)}", self._answer_legacy(event))
                 elif isinstance(event, Refused) and event.reply:
                     await self._channel.send(event.reply)
             await self._finish_open()
@@ -86,6 +90,21 @@ class Session:
         finally:
             gone.cancel()
 
+    async def _receive(self) -> bytes | Oversized | None:
+        """Wait for the next message; a stranger gets 10 s to say who it is."""
+        if self._is_let_in or self._gate.allows_legacy:
+            return await self._channel.receive()
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                return await self._channel.receive()
+        except TimeoutError:
+            raise ConnectionLost("no hello in time") from None
+
+    def _open(self, number: RequestId, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[number] = task
+        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+
     async def _begin(self, received: RequestReceived) -> None:
         number, request = received.id, received.request
         if isinstance(request, Hello):
@@ -99,16 +118,20 @@ class Session:
             busy = Busy(f"{MAX_OPEN} requests are open on this connection", "wait for some to end")
             await self._channel.send(self._connection.error(number, busy))
         else:
-            task = asyncio.create_task(self._answer(number, request))
-            self._tasks[number] = task
-            task.add_done_callback(lambda _: self._tasks.pop(number, None))
+            self._open(number, self._answer(number, request))
 
     async def _welcome(self, number: RequestId, hello: Hello) -> None:
         if not self._is_let_in:
             if not await self._gate.is_valid(hello.token or "", self._channel.peer.where):
                 await self._send_away(number, "the token is missing or not valid")
             self._is_let_in = True
-        welcome = Welcome(protocol=hello.protocol and 1, server=self._service.name, version=VERSION)
+        if hello.protocol != PROTOCOL_VERSION:
+            reason = f"version {hello.protocol} of the protocol is not spoken here"
+            error = ProtocolError(reason, f"say hello with version {PROTOCOL_VERSION}")
+            await self._channel.send(self._connection.error(number, error))
+            return
+        name, version = self._service.name, VERSION
+        welcome = Welcome(protocol=PROTOCOL_VERSION, server=name, version=version)
         await self._channel.send(self._connection.result(number, welcome))
 
     async def _send_away(self, number: RequestId, reason: str) -> None:
@@ -121,7 +144,7 @@ class Session:
         # bytes would reset it, and the peer might never see the reason.
         with suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):
-                while (message := await self._channel.receive()) is not None:
+                while (message := await self._receive()) is not None:
                     event = self._connection.receive(message)
                     if isinstance(event, RequestReceived):
                         await self._channel.send(self._connection.error(event.id, error))
@@ -181,6 +204,10 @@ class Session:
                 await outlet.close()
 
     async def _answer_legacy(self, received: LegacyReceived) -> None:
+        async with self._one_line_at_a_time:  # its answers carry no id, so their order counts
+            await self._answer_line(received)
+
+    async def _answer_line(self, received: LegacyReceived) -> None:
         answer = None
         if self._is_let_in or self._gate.allows_legacy:
             answer = await self._service.legacy(received.line)
@@ -189,7 +216,8 @@ class Session:
                 "type": "error",
                 "error": "this connection speaks JSON-RPC 2.0, not the original lines",
             }
-        await self._channel.send(json.dumps(answer).encode())
+        with suppress(ConnectionLost):
+            await self._channel.send(json.dumps(answer).encode())
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

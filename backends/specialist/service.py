@@ -30,6 +30,14 @@ class Specialist(CIService):
         self.persona = persona
         self._models = models
 
+    async def start(self) -> None:
+        """Count as a user of the providers."""
+        self._models.use()
+
+    async def stop(self) -> None:
+        """Let go of the providers."""
+        await self._models.release()
+
     async def describe(self) -> ServiceInfo:
         """Describe this CI, with the model really behind it now."""
         model, note = await self._model_now()

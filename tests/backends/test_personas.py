@@ -1,0 +1,107 @@
+"""The CIs as data: the built-in ones, the user's own, and the names they may have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends.errors import ConfigError, UsageError
+from backends.personas import Persona, built_in_personas, check_name, load_personas, read_persona
+from backends.runtime import MAX_NAME, RESERVED
+
+BUILT_IN = {
+    "apollo", "athena", "dionysus", "hephaestus", "rhetor", "prometheus", "sophia", "synthesis",
+    "ergon", "mirror",
+}  # fmt: skip
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+
+
+def test_the_built_in_personas_are_complete() -> None:
+    personas = built_in_personas()
+    assert set(personas) == BUILT_IN
+    for name, persona in personas.items():
+        assert check_name(name) == name
+        assert persona.role
+        assert persona.description
+        assert persona.is_enabled
+    assert personas["mirror"].model == "echo/echo"
+    assert all(persona.model is None for name, persona in personas.items() if name != "mirror")
+
+
+def test_without_a_folder_there_are_the_built_in_ones(tmp_path: Path) -> None:
+    assert load_personas(tmp_path / "missing") == built_in_personas()
+
+
+def test_a_file_adds_a_ci(tmp_path: Path) -> None:
+    write(tmp_path, "zeus", 'role = "king"\ntemperature = 1\ncapabilities = ["thunder"]\n')
+    zeus = load_personas(tmp_path)["zeus"]
+    assert zeus == Persona(role="king", temperature=1.0, capabilities=("thunder",))
+
+
+def test_a_file_with_a_built_in_name_changes_only_what_it_sets(tmp_path: Path) -> None:
+    write(tmp_path, "apollo", 'model = "ollama/phi"\nsystem = ""\n')
+    before, after = built_in_personas()["apollo"], load_personas(tmp_path)["apollo"]
+    assert (after.model, after.system) == ("ollama/phi", "")
+    assert (after.role, after.capabilities) == (before.role, before.capabilities)
+    assert read_persona(tmp_path / "apollo.toml", Persona()).role == ""
+
+
+def test_a_file_switches_a_ci_off(tmp_path: Path) -> None:
+    write(tmp_path, "apollo", "is_enabled = false")
+    assert set(load_personas(tmp_path)) == BUILT_IN - {"apollo"}
+
+
+def test_other_files_do_not_matter(tmp_path: Path) -> None:
+    write(tmp_path, "README", "")
+    (tmp_path / "README.toml").rename(tmp_path / "README.txt")
+    (tmp_path / ".apollo.toml.swp").touch()
+    assert set(load_personas(tmp_path)) == BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("zeus", "role = 5", r"zeus\.toml, line 1: role must be a string, not a whole number"),
+        ("zeus", "\nrule = 'a'", r"zeus\.toml, line 2: rule is not a setting; did you mean 'role'"),
+        ("zeus", "role =", r"zeus\.toml, line 1, "),
+        ("Zeus", "", r"Zeus\.toml: 'Zeus' cannot be the name of a CI"),
+        ("list", "", r"list\.toml: 'list' is a word of aish's own"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(
+    tmp_path: Path, name: str, text: str, reason: str
+) -> None:
+    write(tmp_path, name, text)
+    with pytest.raises(ConfigError, match=reason):
+        load_personas(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a", "apollo", "my-ci-2", "x9", "a--b", "n" * MAX_NAME, "ci"])
+def test_a_slug_can_be_a_name(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "-", "9a", "-a", "a-", "A", "aB", "a b", "a_b", "a.b", "a/b", "../a", "ü", "aü", "a\n"]
+    + ["a\0", "²", "n" * (MAX_NAME + 1), "a" * 10_000, "@all"],
+)  # fmt: skip
+def test_what_is_no_slug_cannot_be_a_name(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of a CI"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_word_of_aish_cannot_be_a_name(name: str) -> None:
+    with pytest.raises(UsageError, match="is a word of aish's own"):
+        check_name(name)
+
+
+def test_the_other_way_to_write_a_name_is_not_another_name() -> None:
+    with pytest.raises(UsageError) as raised:
+        check_name("apollo-ci")
+    assert raised.value.hint == "call it 'apollo'"

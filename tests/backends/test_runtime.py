@@ -1,0 +1,126 @@
+"""The folder of sockets: the same for all who look for it, and private."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends import runtime
+from backends.runtime import CI_FOLDER, MAX_NAME, MAX_SOCKET_PATH, is_private, runtime_folder
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="XDG folders are Linux's")
+
+
+def longest_socket(folder: str) -> bytes:
+    return os.fsencode(f"{folder}/{CI_FOLDER}/{'n' * MAX_NAME}.sock")
+
+
+def test_home_holds_the_sockets(tekton_home: Path) -> None:
+    assert runtime_folder() == f"{tekton_home}/run"
+
+
+def test_a_relative_home_is_taken_from_where_we_are(
+    tekton_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tekton_home)
+    monkeypatch.setenv("TEKTON_HOME", "here")
+    assert runtime_folder() == f"{os.getcwd()}/here/run"
+
+
+@on_linux
+def test_without_a_home_the_users_runtime_folder_is_taken(
+    tekton_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEKTON_HOME")
+    assert runtime_folder() == f"{tekton_home}/tekton"
+
+
+@on_linux
+@pytest.mark.parametrize("parent", ["/proc/nowhere", "relative", "/proc/1/root"])
+def test_a_runtime_folder_that_is_not_ours_is_not_taken(
+    parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEKTON_HOME")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", parent)
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    assert runtime_folder() == "/tmp/tekton-4321"
+
+
+@on_linux
+def test_the_folder_that_systemd_keeps_is_found_without_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TEKTON_HOME")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    uid = os.getuid()
+    monkeypatch.setattr(runtime, "_owner", lambda folder: uid if "/run/user" in folder else -1)
+    assert runtime_folder() == f"/run/user/{uid}/tekton"
+
+
+def test_elsewhere_there_is_only_the_folder_in_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEKTON_HOME")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert runtime_folder() == f"/tmp/tekton-{os.getuid()}"
+
+
+def test_a_path_too_long_for_a_socket_becomes_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = MAX_SOCKET_PATH - len(longest_socket("/run"))
+    fits, too_long, other = "/" + "h" * (room - 1), "/" + "h" * room, "/" + "o" * room
+    found = []
+    for home in (fits, too_long, other):
+        monkeypatch.setenv("TEKTON_HOME", home)
+        found.append(runtime_folder())
+        assert len(longest_socket(found[-1])) <= MAX_SOCKET_PATH
+    assert found[0] == f"{fits}/run"
+    assert all(folder.startswith(f"/tmp/tekton-{os.getuid()}-") for folder in found[1:])
+    assert len({*found}) == 3
+
+
+def test_bytes_count_and_not_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEKTON_HOME", "/" + "ü" * 30)
+    assert runtime_folder().startswith("/tmp/tekton-")
+
+
+def test_the_longest_name_fits_into_a_real_socket(
+    tekton_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = MAX_SOCKET_PATH - len(longest_socket(f"{tekton_home}//run"))
+    monkeypatch.setenv("TEKTON_HOME", f"{tekton_home}/{'h' * room}")
+    path = longest_socket(runtime_folder())
+    assert len(path) == MAX_SOCKET_PATH
+    os.makedirs(os.path.dirname(path))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+
+
+def test_only_a_real_folder_of_ours_alone_is_private(tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir(mode=0o700)
+    assert is_private(os.fspath(ours))
+    for mode in (0o701, 0o710, 0o740, 0o707, 0o777):
+        ours.chmod(mode)
+        assert not is_private(os.fspath(ours)), oct(mode)
+    ours.chmod(0o700)
+    (tmp_path / "link").symlink_to(ours)
+    (tmp_path / "file").touch(mode=0o700)
+    for name in ("link", "file", "missing"):
+        assert not is_private(os.fspath(tmp_path / name)), name
+
+
+def test_a_folder_of_somebody_else_is_not_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    assert not is_private(os.fspath(tmp_path))
+
+
+def test_the_digest_is_that_of_its_publication() -> None:
+    """Values from the test vectors of draft-eastlake-fnv."""
+    assert runtime._digest(b"") == 0xCBF29CE484222325
+    assert runtime._digest(b"a") == 0xAF63DC4C8601EC8C
+    assert runtime._digest(b"foobar") == 0x85944171F73967E8

@@ -1,0 +1,75 @@
+"""A program on a pseudo-terminal, watched from its other side."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+# The terminal becomes the controlling one, so that a typed Ctrl-C is a signal.
+_ATTACH = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+_COLUMNS = 80
+
+
+class Terminal:
+    """Runs a program with a terminal as its standard input, output and error."""
+
+    def __init__(
+        self, command: list[str], environment: Mapping[str, str], folder: Path, rows: int = 24
+    ) -> None:
+        self._master, slave = os.openpty()
+        termios.tcsetwinsize(slave, (rows, _COLUMNS))
+        self.shown = b""
+        """All that the program has written to the terminal so far."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-ISc", _ATTACH, *command],
+            stdin=slave, stdout=slave, stderr=slave, env=dict(environment), cwd=folder,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+
+    def type(self, text: str) -> None:
+        """Type something; `\\x03` is Ctrl-C and `\\x04` Ctrl-D."""
+        os.write(self._master, text.encode())
+
+    def wait_for(self, text: bytes, timeout_s: float = 20.0) -> None:
+        """Wait until the program has written a text."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.shown:
+            assert self._read(deadline), f"{text!r} is not in {self.shown!r}"
+
+    def wait(self, timeout_s: float = 20.0) -> int:
+        """Wait for the program's end; returns its status, negative for a signal."""
+        deadline = time.monotonic() + timeout_s
+        while self._read(deadline):
+            pass
+        return self._process.wait(max(deadline - time.monotonic(), 0.1))
+
+    def close(self) -> None:
+        """End the program, if it still runs, and the terminal."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:
+            return False  # Linux says EIO where the last program has closed the terminal
+        self.shown += data
+        return bool(data)
