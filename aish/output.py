@@ -55,8 +55,7 @@ class PlainSink:
 
     def _write(self, text: str) -> None:
         self._last = text[-1]
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-        sys.stdout.buffer.flush()
+        write_bytes(text.encode("utf-8", "replace"))
 
 
 class TerminalSink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -78,15 +79,13 @@ def check_folders(paths: Paths) -> Iterator[Check]:
     """Look whether each folder is this user's, private and writable."""
     longest = len(os.fsencode(paths.socket("x" * MAX_NAME, is_ci=True)))
     sockets = f"sockets, whose paths take {longest} of {MAX_SOCKET_PATH} bytes at most"
-    if longest > MAX_SOCKET_PATH:
-        fix = "set TEKTON_HOME to a folder with a shorter path"
-        yield Check("folders", State.PROBLEM, f"{paths.runtime}: {sockets}", fix)
-    yield _check_folder(paths.config, 0o022, "settings, keys")
-    yield _check_folder(paths.state, 0o077, "database, logs")
-    yield _check_folder(paths.runtime, 0o077, sockets)
+    yield _check_folder(paths.config, 0o022, State.WARNING, "settings, keys")
+    yield _check_folder(paths.state, 0o077, State.WARNING, "database, logs")
+    # No client uses a socket in a folder that is open to others.
+    yield _check_folder(paths.runtime, 0o077, State.PROBLEM, sockets)
 
 
-def _check_folder(folder: Path, forbidden: int, use: str) -> Check:
+def _check_folder(folder: Path, forbidden: int, if_open: State, use: str) -> Check:
     name = "folders"
     try:
         found = folder.lstat()
@@ -97,16 +96,16 @@ def _check_folder(folder: Path, forbidden: int, use: str) -> Check:
         fix = "set TEKTON_HOME to a folder of your own"
         return Check(name, State.PROBLEM, f"{folder} cannot be made: {parent} is not writable", fix)
     except OSError as error:
-        return Check(name, State.PROBLEM, f"{folder}: {error.strerror}", "set TEKTON_HOME")
-    if folder.is_symlink() or not folder.is_dir() or found.st_uid != os.getuid():
+        fix = "set TEKTON_HOME to a folder of your own"
+        return Check(name, State.PROBLEM, f"{folder}: {error.strerror}", fix)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         fix = "look who made it, and remove it; or set TEKTON_HOME to a folder of your own"
         return Check(name, State.PROBLEM, f"{folder} is not a folder of this user", fix)
+    fix = f"`chmod 700 {shlex.quote(str(folder))}`"
     if found.st_mode & forbidden:
-        fix = f"`chmod 700 {shlex.quote(str(folder))}`"
         message = f"{folder} is open to others (mode {found.st_mode & 0o777:04o})"
-        return Check(name, State.WARNING, message, fix)
+        return Check(name, if_open, message, fix)
     if not os.access(folder, os.W_OK | os.X_OK):
-        fix = f"`chmod 700 {shlex.quote(str(folder))}`"
         return Check(name, State.PROBLEM, f"{folder} is not writable", fix)
     return Check(name, State.OK, f"{folder}: {use}")
 
@@ -157,7 +156,7 @@ def _check_database(file: Path) -> Check:
 
     place = f"file:{quote(str(file))}?mode=rw"
     try:
-        connection = sqlite3.connect(place, _BUSY_S, isolation_level=None, uri=True)
+        connection = sqlite3.connect(place, timeout=_BUSY_S, isolation_level=None, uri=True)
         with closing(connection):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")

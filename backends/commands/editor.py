@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,8 +34,10 @@ def edit(file: Path, text: bytes, check: Callable[[Path], object]) -> bytes:
             kept where the hint says.
         TektonError: There is no editor, or it failed.
     """
+    import tempfile
+
     editor = _find_editor(file)
-    draft = Path(tempfile.mkdtemp(prefix="tekton-")) / file.name
+    draft = Path(tempfile.mkdtemp(prefix="tekton-edit-")) / file.name
     draft.write_bytes(text)
     while True:
         try:
@@ -81,7 +81,7 @@ def write_file(file: Path, text: bytes) -> None:
     """
     private_folder(file.parent)
     target = Path(os.path.realpath(file))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:

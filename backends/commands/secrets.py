@@ -23,22 +23,18 @@ tokens = group("token", "tekton token create laptop: let a client in that is not
 
 _KEYLESS = "echo"
 _MAX_INPUT = 64 * 1024
-_TOKEN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="`tekton key list` shows all.")]
 TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Who will have it: `laptop`.")]
 
 
-@keys.command("set")
-def set_key(
-    provider: Provider,
-    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
-    debug: Debug = False,
-) -> None:
+@keys.command("set", context_settings={"allow_extra_args": True})
+def set_key(more: typer.Context, provider: Provider, debug: Debug = False) -> None:
     """tekton key set anthropic: read a key from standard input; keep it in a file, mode 0600."""
     from backends.providers.keys import save_key
 
-    if more:
+    if more.args:
         raise UsageError(
             "a key on the command line is seen by everybody on this machine and kept in the "
             "shell's history, so it is not taken; whoever saw this one can use it",
@@ -101,7 +97,7 @@ def create(name: TokenName, debug: Debug = False) -> None:
 
     from backends.tokens import TokenStore
 
-    if not re.fullmatch(_TOKEN_NAME, name):
+    if not re.fullmatch(_NAME, name):
         raise UsageError(
             f"{name!r} cannot be the name of a token",
             "a name is of letters, digits, '.', '_' and '-', at most 64, and no sign comes first",

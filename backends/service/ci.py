@@ -216,7 +216,9 @@ class _Exchange:
         return answer
 
     def end(self, status: TurnStatus, error: str | None) -> None:
-        """Store the turn's end, in the background, and announce it."""
+        """Store the turn's end, in the background, and announce it; only the first end counts."""
+        if self.turn.ended_at is not None:
+            return
         elapsed = time.monotonic() - self._began
         self.turn = dataclasses.replace(
             self.turn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from backends.config import Tcp
@@ -20,7 +21,8 @@ def refusal(request: Request, tcp: Tcp) -> tuple[int, str] | None:
     does not count; a page's Origin must be one that the configuration lists.
     """
     hosts = request.headers.get_all("Host")
-    if len(hosts) != 1 or _host_of(hosts[0]) not in LOOPBACK | {tcp.host, *tcp.hosts}:
+    known = LOOPBACK | {name.lower() for name in (tcp.host, *tcp.hosts)}
+    if len(hosts) != 1 or _host_of(hosts[0]) not in known:
         return 421, "this server does not answer for that Host"
     origins = request.headers.get_all("Origin")
     if len(origins) > 1 or any(origin not in tcp.origins for origin in origins):
@@ -38,6 +40,6 @@ def bearer_token(request: Request) -> str:
 
 
 def _host_of(value: str) -> str:
-    if value.startswith("["):
-        return value[1:].partition("]")[0]
-    return value.rpartition(":")[0] if value.count(":") == 1 else value
+    """Return the host of a Host header, or nothing where the header is not one."""
+    found = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?", value)
+    return (found[1] or found[2] or "").lower() if found else ""

@@ -98,7 +98,14 @@ class Runner:
     def serve(self, service: Service, channel: Channel) -> asyncio.Task[None]:
         """Serve a channel of this process; the task ends with the channel."""
         running = self._running[service.name, service.is_ci]
-        return running.spawn(Session(service, channel, self._gate).run())
+
+        async def session() -> None:
+            try:
+                await Session(service, channel, self._gate).run()
+            finally:
+                await channel.close()  # or its client would wait for a service that has ended
+
+        return running.spawn(session())
 
     async def _listen(self, running: _Running) -> None:
         service = running.service

@@ -36,9 +36,9 @@ def parse_address(text: str) -> Address:
     if not colon or scheme not in SCHEMES:
         raise UsageError(f"{text!r} is not an address of a service", hint)
     if scheme == "unix":
-        if not rest:
+        if not (path := rest.removeprefix("//")):
             raise UsageError(f"{text!r} names no socket", hint)
-        return Address(scheme, path=rest.removeprefix("//"))
+        return Address(scheme, path=path)
     from urllib.parse import urlsplit
 
     try:
@@ -50,7 +50,7 @@ def parse_address(text: str) -> Address:
         raise UsageError(
             f"{text!r} must not carry a user or a query", "give the token with --token-file"
         )
-    if not host or (port is None and scheme == "tcp"):
+    if not host or port == 0 or (port is None and scheme == "tcp"):
         raise UsageError(f"{text!r} needs a host and a port", hint)
     path = "" if scheme == "tcp" else parts.path or "/ws"
     return Address(scheme, path, host, port or (443 if scheme == "wss" else 80))

@@ -28,6 +28,8 @@ async def open_channel(
         hint = "`tekton status` shows what runs" if address.scheme == "unix" else None
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise CannotConnect(f"cannot connect to {address}: {reason}", hint) from error
+    except ValueError as error:  # a host or path that can be none
+        raise CannotConnect(f"cannot connect to {address}: {error}") from error
 
 
 async def _open(address: Address, token: str | None) -> Channel:

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 import socket
+import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from backends.errors import AlreadyRunning, TektonError
+from backends.transport.address import Address
 from backends.transport.base import Channel
 from backends.transport.stream import BACKLOG, StreamChannel, peer_of
 from backends.transport.websocket import Guard, accept_websocket
@@ -88,20 +90,25 @@ async def listen_tcp(host: str, port: int, on_channel: OnChannel, guard: Guard) 
         ) from error
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        channel = None
         try:
-            channel = await asyncio.wait_for(_recognise(reader, writer, guard), _FIRST_BYTES_S)
+            async with asyncio.timeout(_FIRST_BYTES_S):
+                channel = await _recognise(reader, writer, guard)
         except (TimeoutError, OSError):
-            channel = None
-        if channel is None:
-            writer.close()
-        else:
+            pass  # it said nothing in time, or went away
+        except Exception:
+            log.exception("a connection could not be accepted")
+        finally:
+            if channel is None:
+                writer.close()
+        if channel is not None:
             await _serve(channel, on_channel)
 
     listening = await asyncio.start_server(
         accepted, sock=server, backlog=BACKLOG, limit=_STREAM_LIMIT
     )
-    bound = server.getsockname()[1]
-    return Listener(listening, f"tcp://{host}:{bound}", None)
+    bound = Address("tcp", host=host, port=server.getsockname()[1])
+    return Listener(listening, str(bound), None)
 
 
 async def _recognise(
@@ -135,6 +142,8 @@ def _make_way(path: Path) -> None:
         return
     if found.st_uid != os.getuid():
         raise TektonError(f"{path} belongs to somebody else", "remove it, or set TEKTON_HOME")
+    if not stat.S_ISSOCK(found.st_mode):
+        raise TektonError(f"{path} is in the way: it is not a socket", "remove it")
     if is_listening(path):
         raise AlreadyRunning(
             f"another process listens on {path}", "`tekton status` shows what runs"

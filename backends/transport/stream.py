@@ -67,11 +67,7 @@ class StreamChannel:
 
     async def close(self) -> None:
         """Send what is waiting, then end the connection."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except OSError:
-            pass  # the peer was quicker; closed is closed
+        await close_writer(self._writer)
 
     async def gone(self) -> None:
         """Wait until the peer is gone; returns at once on TCP, which cannot tell."""
@@ -80,6 +76,17 @@ class StreamChannel:
             return
         while not self._writer.is_closing() and not _has_hung_up(found.fileno()):
             await asyncio.sleep(_HANG_UP_CHECK_S)
+
+
+async def close_writer(writer: asyncio.StreamWriter) -> None:
+    """Send what is waiting, then close; a cancellation closes at once."""
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        pass  # the peer was quicker; closed is closed
+    finally:
+        writer.transport.abort()
 
 
 def _has_hung_up(descriptor: int) -> bool:

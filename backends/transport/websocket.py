@@ -17,6 +17,7 @@ from backends.errors import CannotConnect, ConnectionLost, Unauthorized
 from backends.protocol.framing import MAX_MESSAGE
 from backends.transport.address import Address
 from backends.transport.base import HIGH_WATER, Peer
+from backends.transport.stream import close_writer
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from websockets.server import ServerProtocol
 
 _READ_SIZE = 256 * 1024
+_LINGER_S = 1.0
 
 Guard = Callable[["Request", Peer], Awaitable["tuple[int, str] | None"]]
 """Looks at a handshake before it is accepted; returns an HTTP status and a reason to refuse it."""
@@ -52,12 +54,16 @@ class WebSocketChannel:
         writer.transport.set_write_buffer_limits(high=HIGH_WATER)
 
     async def receive(self) -> bytes | None:
-        """Return the next message; `None` once the peer is gone or has closed."""
+        """Return the next message; `None` once the peer is gone or either end has closed."""
+        from websockets.protocol import State
+
         while not self._ready:
             self._take_frames()
             if self._ready:
                 break
             await self._flush()
+            if self._protocol.state is not State.OPEN:
+                return None
             try:
                 data = await self._reader.read(_READ_SIZE)
             except OSError:
@@ -86,19 +92,29 @@ class WebSocketChannel:
             raise self._lost()
 
     async def close(self) -> None:
-        """Say goodbye (close code 1000) and end the connection."""
+        """Say goodbye (close code 1000), give the peer 1 s for its own, and end the connection."""
         from websockets.exceptions import InvalidState
 
         try:
             self._protocol.send_close(1000)
         except InvalidState:
             pass  # the closing is under way already
-        await self._flush()
-        self._writer.close()
         try:
-            await self._writer.wait_closed()
-        except OSError:
-            pass  # the peer was quicker; closed is closed
+            await self._flush()
+            await self._linger()
+        finally:
+            await close_writer(self._writer)
+
+    async def _linger(self) -> None:
+        """Read up to the peer's own goodbye: unread bytes would make this end a reset."""
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                while data := await self._reader.read(_READ_SIZE):
+                    self._protocol.receive_data(data)
+                    self._protocol.events_received()
+                    await self._flush()
+        except (OSError, TimeoutError):
+            pass  # it is gone, or does not say goodbye
 
     def _take_frames(self) -> None:
         from websockets.frames import Frame, Opcode
@@ -120,13 +136,20 @@ class WebSocketChannel:
                     self._protocol.fail(1007, "a message must be UTF-8")
 
     async def _flush(self) -> bool:
+        """Write what the protocol has to say, and wait only for that to be read.
+
+        Whoever only receives must not wait for what others have sent: two ends that both wait
+        to be read, and so do not read, would wait forever.
+        """
+        outgoing = self._protocol.data_to_send()
         try:
-            for data in self._protocol.data_to_send():
+            for data in outgoing:
                 if data:
                     self._writer.write(data)
                 elif self._writer.can_write_eof():
                     self._writer.write_eof()
-            await self._writer.drain()
+            if outgoing:
+                await self._writer.drain()
         except OSError:
             return False
         return True
@@ -216,17 +239,18 @@ async def open_websocket(address: Address, token: str | None) -> WebSocketChanne
         request.headers["Authorization"] = f"Bearer {token}"
     protocol.send_request(request)
     channel = WebSocketChannel(reader, writer, protocol, Peer(where=str(address), is_trusted=True))
-    await channel._flush()
-    while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
-        data = await reader.read(_READ_SIZE)
-        if data:
-            protocol.receive_data(data)
-        else:
-            protocol.receive_eof()
-            break
+    try:
+        await channel._flush()
+        while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
+            if data := await reader.read(_READ_SIZE):
+                protocol.receive_data(data)
+            else:
+                protocol.receive_eof()
+    finally:
+        if protocol.state is not State.OPEN:
+            writer.close()
     if protocol.state is State.OPEN:
         return channel
-    writer.close()
     found = protocol.handshake_exc
     if isinstance(found, InvalidStatus) and found.response.status_code in (401, 403, 421, 429):
         reason = (

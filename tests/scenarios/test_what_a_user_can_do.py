@@ -256,6 +256,12 @@ def test_events_tell_of_an_answer(
     assert b"ci.apollo.answer.started" in seen
     assert b"model=ollama/llama3.2:latest" in seen
     assert b"service." not in seen
+    tekton.aish("mirror", "the last")
+    while seen.count(b"ci.mirror.answer.finished") < seen.count(b"ci.mirror.answer.started") or (
+        seen.rindex(b"ci.mirror") < seen.rindex(b"ci.apollo")
+    ):
+        seen += events.stdout.read(65536)
+    assert b"interrupted" not in seen, "an answer ends once"
 
 
 def test_events_as_json(tekton: TektonProcess) -> None:

@@ -15,7 +15,7 @@ from backends.client.blocking import BlockingTekton
 from backends.commands import persona_file
 from backends.commands.cis import app
 from backends.commands.persona_file import PersonaFile, written
-from backends.errors import ConfigError, NotFound, UsageError
+from backends.errors import ConfigError, NotFound, StorageError, UsageError
 from backends.hub_record import hub_lock
 from backends.paths import find_paths, private_folder
 from backends.personas import Persona, built_in_personas, load_personas, read_persona
@@ -25,6 +25,11 @@ from tests.backends.commands.running import done, failed, mode, run, script
 from tests.scenarios.tekton_process import TektonProcess
 
 BUILT_IN = built_in_personas()["apollo"]
+
+
+@pytest.fixture(autouse=True)
+def no_drafts_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
 def file_of(name: str) -> Path:
@@ -296,6 +301,11 @@ def test_remove_deletes_a_ci_of_the_users_own() -> None:
     done(app, "remove", "zeus")
     assert not file_of("zeus").exists()
     assert isinstance(failed(app, "remove", "zeus"), NotFound)
+
+
+def test_what_cannot_be_removed_is_told() -> None:
+    file_of("zeus").mkdir(parents=True)
+    assert isinstance(failed(app, "remove", "zeus"), StorageError)
 
 
 def test_remove_switches_off_what_is_built_in_until_it_is_enabled() -> None:

@@ -190,6 +190,26 @@ def test_a_folder_that_cannot_be_made_is_a_problem(
     assert {check["state"] for check in bad(check_up(), "folders")} == {"problem"}
 
 
+def test_a_folder_of_sockets_that_is_open_to_others_is_a_problem() -> None:
+    runtime = private_folder(find_paths().runtime)
+    runtime.chmod(0o750)
+    (found,) = bad(check_up(), "folders")
+    assert found["state"] == "problem"
+    assert found["fix"] == f"`chmod 700 {runtime}`"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_that_is_not_writable_is_a_problem(
+    is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_there:
+        private_folder(find_paths().state)
+    monkeypatch.setattr(os, "access", lambda path, wanted: False)  # root may always write
+    found = bad(check_up(), "folders")
+    assert {check["state"] for check in found} == {"problem"}
+    assert any("state is not writable" in check["message"] for check in found) == is_there
+
+
 def test_a_long_home_has_a_short_folder_of_sockets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -374,6 +394,14 @@ def test_a_plug_in_that_breaks_breaks_nothing_else(
     assert only(checks, "auto")["state"] == "ok"
 
 
+def test_a_plug_in_that_breaks_is_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.providers.openai.OpenAIProvider.probe", lambda *_: 1 / 0)
+    configure('[models]\norder = ["openai"]\n')
+    found = only(check_up(), "auto")
+    assert found["state"] == "problem"
+    assert "ZeroDivisionError" in found["message"]
+
+
 def test_nothing_that_hangs_holds_it_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mute = Script(fault=Fault(FaultKind.MUTE))
     hang = script(tmp_path / "hang", f"echo $$ >> {tmp_path}/pids; exec sleep 60")
@@ -433,6 +461,13 @@ def test_a_ci_that_is_gone_is_a_problem(hub: TektonProcess) -> None:
     (found,) = (check for check in bad(check_up(), "services") if check["state"] == "problem")
     assert "apollo is dead: its socket" in found["message"]
     assert found["fix"] == "`tekton serve apollo`"
+
+
+def test_a_directory_that_is_gone_is_a_problem(hub: TektonProcess) -> None:
+    hub.socket("hermes", is_ci=False).unlink()
+    found = only(check_up(), "services")
+    assert found["state"] == "problem"
+    assert found["message"].startswith("hermes is gone")
 
 
 def test_a_hub_that_does_not_answer_is_a_problem(hub: TektonProcess) -> None:

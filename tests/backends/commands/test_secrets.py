@@ -153,6 +153,11 @@ def test_remove_also_deletes_the_key_of_a_provider_that_is_gone() -> None:
     assert not key_file("vllm").exists()
 
 
+def test_a_key_that_cannot_be_removed_is_told() -> None:
+    key_file().mkdir(parents=True)
+    assert isinstance(failed(keys, "remove", "anthropic"), StorageError)
+
+
 @pytest.mark.parametrize("name", ["../config.toml", "..", ".", "", "../../x"])
 def test_remove_stays_in_its_folder(name: str) -> None:
     configure("")

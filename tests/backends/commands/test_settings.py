@@ -43,6 +43,7 @@ def edit_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EditWith:
 def no_editor_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("VISUAL", "EDITOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
@@ -253,7 +254,7 @@ def test_an_editor_that_fails_changes_nothing(
     error = failed(app, "edit")
     assert "ended with status" in error.message
     assert file.read_text() == "[tcp]\n"
-    assert not list(tmp_path.glob("tekton-*"))
+    assert not list(tmp_path.glob("tekton-edit-*"))
 
 
 def test_what_was_written_in_an_editor_that_fails_is_kept(edit_with: EditWith) -> None:
@@ -308,6 +309,27 @@ def test_at_a_terminal_an_error_can_be_mended(edit_with: EditWith, tekton_home: 
         terminal.close()
     assert b"hint:" not in terminal.shown
     assert file.read_text() == "[tcp]\n"
+
+
+def test_at_a_terminal_an_editor_is_found(tekton_home: Path, tmp_path: Path) -> None:
+    script(tmp_path / "vi", 'echo "[tcp]" > "$file"')
+    environment = {**os.environ, "PATH": f"{tmp_path}"}
+    terminal = Terminal([str(BIN / "tekton"), "config", "edit"], environment, tekton_home)
+    try:
+        assert terminal.wait() == 0
+    finally:
+        terminal.close()
+    assert find_paths().config_file.read_text() == "[tcp]\n"
+
+
+def test_at_a_terminal_without_any_editor_that_is_told(tekton_home: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PATH": f"{tmp_path}"}
+    terminal = Terminal([str(BIN / "tekton"), "config", "edit"], environment, tekton_home)
+    try:
+        assert terminal.wait() == 1
+    finally:
+        terminal.close()
+    assert b"error:\x1b[0m no editor was found" in terminal.shown
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\x04"])
