@@ -22,6 +22,9 @@ T = TypeVar("T")
 SERVICES = ("hermes", "engram", "rhetor", "numa")
 """The services of every Tekton, in the order of their starts."""
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Names of this machine that no other machine can mean."""
+
 PORTS: Mapping[str, int] = {
     "hermes": 8001, "engram": 8002, "rhetor": 8003, "numa": 8004,
     "athena": 9001, "apollo": 9002, "dionysus": 9003, "hephaestus": 9004,
@@ -120,34 +123,45 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Config:
         ConfigError: With file, line and what is wrong.
     """
     config = read_toml(file, Config) if file.exists() else Config()
-    changed = _with_environment(config, environment)
+    config = _with_environment(config, environment)
     try:
-        _check(changed)
-    except InvalidMessage as error:  # the file was found right
-        section, setting = _path_of(error).split(".")[:2]
-        raise ConfigError(f"{variable_of(section, setting)}: {error.message}") from error
-    return changed
+        _check(config)
+    except InvalidMessage as error:
+        raise ConfigError(f"the environment sets what cannot be: {error.message}") from error
+    return config
 
 
-def read_toml(file: Path, kind: type[T]) -> T:
+def read_toml(file: Path, kind: type[T], mend: str = "tekton config edit") -> T:
     """Read a TOML file into a dataclass, strictly.
+
+    Args:
+        file: The file.
+        kind: The dataclass.
+        mend: The command that opens the file, for the hint.
 
     Raises:
         ConfigError: With file, line and what is wrong.
     """
-    hint = f"mend it with `tekton config edit`, or any editor: {file}"
     try:
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     try:
         text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        hint = f"mend it with `{mend}`, or any editor: {file}"
+        raise ConfigError(f"{file}, line {line}: this is not UTF-8", hint) from error
+    return parse_toml(text, kind, file, mend)
+
+
+def parse_toml(text: str, kind: type[T], file: Path, mend: str = "tekton config edit") -> T:
+    """Read TOML as `read_toml` does; `file` is where it stands, or is going to."""
+    hint = f"mend it with `{mend}`, or any editor: {file}"
+    try:
         found = schema.decode(kind, tomllib.loads(text), is_strict=True)
         if isinstance(found, Config):
             _check(found)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{file}, line {line}: this is not UTF-8", hint) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}, {_readable(error, text)}", hint) from error
     except InvalidMessage as error:
@@ -160,6 +174,11 @@ def _check(config: Config) -> None:
     """Refuse values that have the right type and cannot be."""
     if config.logs.level not in LEVELS:
         raise InvalidMessage(f"logs.level must be one of {list(LEVELS)}, not {config.logs.level!r}")
+    if config.tcp.host not in LOOPBACK:
+        raise InvalidMessage(
+            f"tcp.host must be one of {sorted(LOOPBACK)}, not {config.tcp.host!r}: nothing is "
+            "encrypted here; reach it from elsewhere through an SSH tunnel"
+        )
     for name, port in config.tcp.ports.items():
         if not 0 <= port <= 65535:
             raise InvalidMessage(f"tcp.ports.{name} must be from 0 to 65535, not {port}")

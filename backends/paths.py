@@ -82,21 +82,25 @@ def find_paths() -> Paths:
     return Paths(Path(folders.user_config_dir), Path(folders.user_state_dir), runtime)
 
 
-def private_folder(path: Path) -> Path:
+def private_folder(path: Path, may_be_link: bool = False) -> Path:
     """Create a folder with mode 0700, or check that an existing one is ours alone.
+
+    Args:
+        path: The folder.
+        may_be_link: Follow a link of this user's own: people keep their settings elsewhere.
 
     Raises:
         TektonError: It is a link, belongs to somebody else, or cannot be made.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.lstat()
+        found, owners = path.stat(), {path.stat().st_uid, path.lstat().st_uid}
     except OSError as error:
         raise StorageError(
             f"cannot make the folder {path}: {error.strerror}",
             "remove what is in the way, or set TEKTON_HOME to a folder of your own",
         ) from error
-    if path.is_symlink() or found.st_uid != os.getuid():
+    if (path.is_symlink() and not may_be_link) or owners != {os.getuid()}:
         raise TektonError(
             f"{path} is not a folder of this user",
             "somebody may have put it there; remove it, or set TEKTON_HOME to a folder of your own",

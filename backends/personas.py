@@ -57,7 +57,7 @@ def read_persona(file: Path, base: Persona) -> Persona:
     Raises:
         ConfigError: With file, line and what is wrong.
     """
-    own = read_toml(file, Persona)
+    own = read_toml(file, Persona, f"tekton ci edit {file.stem}")
     set_here = tomllib.loads(file.read_text(encoding="utf-8")).keys()
     return dataclasses.replace(base, **{key: getattr(own, key) for key in set_here})
 
@@ -90,6 +90,11 @@ def check_name(name: str) -> str:
     if name in RESERVED:
         raise UsageError(
             f"{name!r} is a word of aish's own, so it cannot be the name of a CI", "choose another"
+        )
+    if name == "numa":
+        raise UsageError(
+            "numa is a CI of its own: it answers from live facts and has no persona",
+            '`aish numa "how is the machine?"` asks it',
         )
     if name.endswith("-ci"):
         raise UsageError(

@@ -114,7 +114,7 @@ class TokenStore:
         return False
 
     def _write(self, tokens: tuple[Token, ...]) -> None:
-        private_folder(self._file.parent)
+        private_folder(self._file.parent, may_be_link=True)
         temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:

@@ -79,7 +79,7 @@ def write_file(file: Path, text: bytes) -> None:
     Raises:
         StorageError: It cannot be written; it is as it was.
     """
-    private_folder(file.parent)
+    private_folder(file.parent, may_be_link=True)
     target = Path(os.path.realpath(file))
     temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     try:

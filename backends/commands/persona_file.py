@@ -26,11 +26,6 @@ class PersonaFile:
 
     def __init__(self, name: str, paths: Paths) -> None:
         self.name = check_name(name)
-        if name == "numa":
-            raise UsageError(
-                "numa is a CI of its own: it answers from live facts and has no persona",
-                '`aish numa "how is the machine?"` asks it',
-            )
         self.path = paths.personas / f"{name}.toml"
         self.built_in = built_in_personas().get(name)
         self._paths = paths
@@ -131,7 +126,7 @@ class PersonaFile:
 
         record = Registry(self._paths.registry).find(self.name, is_ci=True)
         since = record.started_at if record else None
-        private_folder(self._paths.config)
+        private_folder(self._paths.config, may_be_link=True)
         if text is not None:
             editor.write_file(self.path, text)
         else:

@@ -46,6 +46,8 @@ def set_key(more: typer.Context, provider: Provider, debug: Debug = False) -> No
     save_key(file, _read_secret(f"Key of {provider} (not shown): "))
     used = _source(provider, settings, paths)
     say(f"kept in {file}" if used == str(file) else f"kept in {file}; but what counts is {used}")
+    say(f'for one prompt: aish -m {provider} apollo "hello"')
+    say(f"for every CI:   tekton config set models.default {provider}")
 
 
 @keys.command("list")

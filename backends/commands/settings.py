@@ -8,12 +8,21 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from backends.commands.options import Debug, Json, group
-from backends.config import BUILT_IN_PROVIDERS, Config, load_config, read_toml, variable_of
+from backends.config import (
+    BUILT_IN_PROVIDERS,
+    Config,
+    load_config,
+    parse_toml,
+    read_toml,
+    variable_of,
+)
 from backends.console import DIM, paint, say
-from backends.errors import ConfigError
+from backends.errors import ConfigError, UsageError
 from backends.paths import find_paths
 
 app = group("config", "tekton config edit: open the settings, check them, and keep the old ones.")
@@ -95,6 +104,50 @@ def edit(debug: Debug = False) -> None:
     editor.write_file(file, after)
     if is_locked(paths):
         say("the hub goes on with its old settings until `tekton down && tekton up`")
+
+
+@app.command("set")
+def set_value(
+    key: Annotated[str, typer.Argument(metavar="TABLE.NAME", help="The setting: models.default.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="As TOML has it, or plain text.")],
+    debug: Debug = False,
+) -> None:
+    """tekton config set models.default anthropic: change one setting.
+
+    All else in the file stays as it is, comments too.
+    """
+    import tomlkit
+
+    from backends.commands import editor
+    from backends.hub_record import is_locked
+
+    paths = find_paths()
+    *tables, name = key.split(".")
+    if not tables or not all((*tables, name)):
+        raise UsageError(f"{key!r} names no setting", "`tekton config show` shows all: TABLE.NAME")
+    before = editor.read_file(paths.config_file)
+    if before is not None:
+        read_toml(paths.config_file, Config)  # what is broken already is told as it stands there
+    document = tomlkit.parse(before or b"")
+    table: Any = document
+    for part in tables:
+        table = table.setdefault(part, tomlkit.table())
+    table[name] = _value(value)
+    after = tomlkit.dumps(document)
+    parse_toml(after, Config, paths.config_file)
+    editor.write_file(paths.config_file, after.encode())
+    if is_locked(paths):
+        say("the hub goes on with its old settings until `tekton down && tekton up`")
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML, or as the text that it is."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _is_valid(file: Path) -> bool:

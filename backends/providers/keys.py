@@ -78,7 +78,7 @@ def save_key(path: Path, key: str) -> None:
     if not _NAME.fullmatch(path.name):
         raise ConfigError(f"{path.name!r} is not a provider's name", "`tekton doctor` lists them")
     key = _checked(key.removesuffix("\n").removesuffix("\r"), "what was given")
-    private_folder(path.parent)
+    private_folder(path.parent, may_be_link=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from backends.config import Tcp
+from backends.config import LOOPBACK, Tcp
 
 if TYPE_CHECKING:
     from websockets.http11 import Request
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PATH = "/ws"
 
 

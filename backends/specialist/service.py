@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator
 
@@ -12,6 +13,9 @@ from backends.providers.base import Finish, Prompt
 from backends.providers.models import Models
 from backends.service.base import Context
 from backends.service.ci import CIService, Finished, user_text
+
+_LOOK_S = 0.5
+"""Well within the time after which the directory takes a silent CI for dead."""
 
 
 def specialists(context: Context) -> list[Specialist]:
@@ -91,10 +95,13 @@ class Specialist(CIService):
 
     async def _model_now(self) -> tuple[str | None, str | None]:
         try:
-            model = await self._models.resolve(self.persona.model)
-            probe = await self._models.probe(model.partition("/")[0])
+            async with asyncio.timeout(_LOOK_S):
+                model = await self._models.resolve(self.persona.model)
+                probe = await self._models.probe(model.partition("/")[0])
         except (NoModel, ConfigError) as error:
             return None, error.message
+        except TimeoutError:
+            return None, "its model's server has not answered yet"
         if not probe.models:
             return None, probe.reason
         return model, "answers with its input; no model" if model.startswith("echo/") else None
