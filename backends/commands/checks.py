@@ -180,9 +180,6 @@ def check_tcp(paths: Paths, config: Config) -> Iterator[Check]:
         return
     edit = "`tekton config edit`, then `tekton down && tekton up`"
     host = config.tcp.host
-    if not _is_loopback(host):
-        message = f"host of [tcp] is {host!r}: other machines reach it, and nothing is encrypted"
-        yield Check("tcp", State.WARNING, message, f'set `host = "127.0.0.1"`: {edit}')
     if config.tcp.legacy:
         message = "legacy of [tcp] is true: whoever reaches the ports prompts CIs without a token"
         yield Check("tcp", State.WARNING, message, f"set `legacy = false`: {edit}")
@@ -197,15 +194,6 @@ def check_tcp(paths: Paths, config: Config) -> Iterator[Check]:
     else:
         message = f"on, at {host}, but there is no token, so nobody comes in"
         yield Check("tcp", State.WARNING, message, "`tekton token create NAME`")
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _existing(path: Path) -> Path:

@@ -353,3 +353,44 @@ def test_at_a_terminal_an_edit_can_be_given_up(
 def test_help_opens_with_an_example(words: list[str]) -> None:
     first = run(app, *words, "--help").out.strip().splitlines()[2].strip()
     assert first.startswith("tekton config")
+
+
+# -- set -------------------------------------------------------------------------------------
+
+
+def test_one_setting_changes_and_all_else_stays() -> None:
+    file = write("# mine\n[logs]\nlevel = 'debug' # loud\n")
+    done(app, "set", "models.default", "anthropic")
+    text = file.read_text()
+    assert text.startswith("# mine\n[logs]\nlevel = 'debug' # loud\n")
+    assert load_config(file, {}).models.default == "anthropic"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found"),
+    [
+        ("tcp.enabled", "true", True),
+        ("tcp.hosts", '["a", "b"]', ("a", "b")),
+        ("logs.max_bytes", "1000", 1000),
+        ("models.default", "ollama/llama3.2:1b", "ollama/llama3.2:1b"),
+    ],
+)
+def test_a_value_is_read_as_toml_or_as_text(key: str, value: str, found: object) -> None:
+    done(app, "set", key, value)
+    config = load_config(find_paths().config_file, {})
+    table, _, name = key.partition(".")
+    assert getattr(getattr(config, table), name) == found
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("models.defualt", "x"), ("tcp.enabled", "maybe"), ("tcp.host", "0.0.0.0")]
+)
+def test_a_setting_that_cannot_be_is_refused_and_nothing_is_written(key: str, value: str) -> None:
+    error = run(app, "set", key, value).error
+    assert isinstance(error, ConfigError)
+    assert key in error.message
+    assert not find_paths().config_file.exists()
+
+
+def test_a_name_without_a_table_is_no_setting() -> None:
+    assert isinstance(run(app, "set", "default", "x").error, UsageError)
