@@ -18,6 +18,7 @@ from backends.console import die_of
 from backends.errors import NotFound, TektonError, TimedOut
 from backends.protocol.messages import Answer, Chat, Health, ListAll, Piece, ServiceInfo
 
+_DRAW_EVERY_S = 1 / 30
 EVERYONE = ("@all", "team-chat")
 
 
@@ -46,7 +47,8 @@ async def ask(target: str, chat: Chat, options: Options) -> int:
     Raises:
         TektonError: Nobody could be asked.
     """
-    async with Tekton(options.url, options.token_file) as tekton:
+    gather_s = _DRAW_EVERY_S if sys.stdout.isatty() else 0.0
+    async with Tekton(options.url, options.token_file, gather_s=gather_s) as tekton:
         names = await members(tekton, target)
         if len(names) == 1 and not _is_team(target):
             return await _ask_one(tekton, names[0], chat, options, _sink(options))

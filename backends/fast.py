@@ -32,6 +32,12 @@ _IDLE_NOTICE_MS = 2000
 _FORMAT, _CHARACTER, _FIFO, _SOCKET, _FILE = 0o170000, 0o020000, 0o010000, 0o140000, 0o100000
 
 
+_UNEXPECTED = (
+    ValueError, StopIteration, LookupError, TypeError, AttributeError,
+    SystemError,  # the scanner's own way, where `json.decoder` is not loaded
+)  # fmt: skip
+
+
 class _Left(Exception):
     """This prompt is for the full client."""
 
@@ -205,7 +211,7 @@ def _pieces(channel: _socket.socket, options: dict[str, str]) -> Iterator[bytes]
         for line in lines:
             try:
                 text, notice, is_over = _read_message(scan(line.decode(), 0)[0])
-            except (ValueError, StopIteration, LookupError, TypeError, AttributeError):
+            except _UNEXPECTED:
                 _read_closely(line)
                 continue
             if notice and "-q" not in options:
@@ -221,13 +227,23 @@ def _read_message(body: dict[str, Any]) -> tuple[bytes, str | None, bool]:
     """Return the text and the notice of a chunk, and whether the answer is complete."""
     if body.get("method") == "$/chunk" and body["params"]["id"] == 1:
         value = body["params"]["value"]
-        return value.get("text", "").encode("utf-8", "replace"), value.get("notice"), False
+        return _encoded(value.get("text", "")), value.get("notice"), False
     if body["id"] != 1 or "method" in body:
         raise LookupError
     if "error" in body:
         found = body["error"]
         raise Failed(found["data"]["kind"], found["message"], found["data"].get("hint"))
-    return b"", None, bool(body["result"]["model"])
+    answer = body["result"]
+    if not type(answer["ci"]) is type(answer["model"]) is str:
+        raise TypeError
+    return b"", None, True
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can carry
+        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
 
 
 def _read_closely(line: bytes) -> None:

@@ -67,10 +67,11 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, over.set)
+        seen = _state_of(self._paths)
         try:
             await self._start()
             _tell(ready, {"ready": True, "pid": os.getpid()})
-            follow = asyncio.create_task(self._follow_personas())
+            follow = asyncio.create_task(self._follow_personas(seen))
             await over.wait()
             follow.cancel()
         finally:
@@ -114,9 +115,12 @@ class Process:
         made = load_plugin(GROUP, name)(self._context)
         return [made] if isinstance(made, Service) else list(made)
 
-    async def _follow_personas(self) -> None:
-        """Start CIs whose persona appears, stop those whose persona goes, renew what changed."""
-        seen = _state_of(self._paths)
+    async def _follow_personas(self, seen: dict[str, int]) -> None:
+        """Start CIs whose persona appears, stop those whose persona goes, renew what changed.
+
+        Args:
+            seen: The state of the files before they were first read.
+        """
         while self._only is None:
             await asyncio.sleep(_LOOK_EVERY_S)
             now = _state_of(self._paths)

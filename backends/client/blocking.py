@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from backends.client.discovery import locate, remote_of, target
 from backends.errors import CannotConnect, ConnectionLost
 from backends.paths import Paths, find_paths
-from backends.protocol.connection import ChunkReceived, Connection, ErrorReceived, ResultReceived
+from backends.protocol.connection import (
+    ChunkReceived,
+    Connection,
+    ErrorReceived,
+    Refused,
+    ResultReceived,
+)
 from backends.protocol.framing import LineFramer, frame
 from backends.protocol.messages import Request
 from backends.transport.address import Address
@@ -116,7 +122,7 @@ def _ask(address: Address, request: Request[Any]) -> Iterator[Any]:
                 raise ConnectionLost("the connection was lost before the answer was complete")
             for line in framer.feed(data):
                 event = connection.receive(line)
-                if isinstance(event, ErrorReceived):
+                if isinstance(event, (ErrorReceived, Refused)):
                     raise event.error
                 if isinstance(event, (ChunkReceived, ResultReceived)):
                     yield event.value

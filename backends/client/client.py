@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from backends.errors import ConnectionLost, TektonError
 from backends.protocol.connection import (
@@ -19,11 +19,17 @@ from backends.protocol.messages import Hello, Request
 from backends.transport.address import Address
 from backends.transport.base import Channel
 from backends.transport.connect import open_channel
+from backends.transport.stream import StreamChannel
 
 ResultT = TypeVar("ResultT")
 
+_Queue: TypeAlias = "asyncio.Queue[ChunkReceived | ResultReceived | ErrorReceived | None]"
+
 _OPEN_CHUNKS = 256
 """Chunks that may wait for a caller; then the connection is read no further."""
+
+_GOODBYE_S = 1.0
+"""How long a peer that does not read may hold up who cancels or closes."""
 
 
 class Client:
@@ -32,23 +38,40 @@ class Client:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._connection = Connection()
-        self._waiting: dict[RequestId, asyncio.Queue[Any]] = {}
+        self._waiting: dict[RequestId, _Queue] = {}
         self._greeting: RequestId | None = None
         self._lost: TektonError | None = None
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
     async def connect(
-        cls, address: Address, token: str | None = None, timeout_s: float = 10.0
+        cls,
+        address: Address,
+        token: str | None = None,
+        timeout_s: float = 10.0,
+        gather_s: float = 0.0,
     ) -> Client:
         """Connect to a service; off the Unix socket a hello with the token goes first.
+
+        Args:
+            address: Where it listens.
+            token: Needed off the Unix socket.
+            timeout_s: Seconds until the attempt is given up.
+            gather_s: As a `StreamChannel` has it.
 
         Raises:
             CannotConnect: Nobody answers; `Unauthorized` where a WebSocket handshake was refused.
         """
-        client = cls(await open_channel(address, token, timeout_s))
+        channel = await open_channel(address, token, timeout_s)
+        if isinstance(channel, StreamChannel):
+            channel.gather_s = gather_s
+        client = cls(channel)
         if address.scheme == "tcp":
-            await client._greet(token)
+            try:
+                await client._greet(token)
+            except BaseException:
+                await client.close()
+                raise
         return client
 
     @property
@@ -77,32 +100,27 @@ class Client:
         Raises:
             TektonError: What the service answered, or `ConnectionLost`.
         """
-        number = await self._send(request)
-        queue = self._waiting[number]
-        is_answered = False
+        if self._lost:
+            raise self._lost
+        number, message = self._connection.request(request)
+        queue = self._waiting[number] = asyncio.Queue(_OPEN_CHUNKS)
         try:
-            while True:
-                event = await queue.get()
-                if isinstance(event, ChunkReceived):
-                    yield event.value
-                    continue
-                is_answered = True
-                if isinstance(event, ResultReceived):
-                    yield event.value
-                    return
-                raise event.error if isinstance(event, ErrorReceived) else event
+            await self._send(message)
+            while not isinstance(event := await self._next(queue), ResultReceived):
+                yield event.value
+            yield event.value
         finally:
-            self._waiting.pop(number, None)
-            if not is_answered:
-                await self._cancel(number, queue)
+            del self._waiting[number]
+            await self._cancel(number, queue)
 
     async def close(self) -> None:
         """End the connection; requests that are open fail with `ConnectionLost`."""
         self._fail(ConnectionLost("the connection was closed"))
         self._reader.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._reader
-        await self._channel.close()
+        await asyncio.wait([self._reader])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._channel.close()
 
     async def __aenter__(self) -> Client:
         return self
@@ -112,30 +130,36 @@ class Client:
 
     async def _greet(self, token: str | None) -> None:
         """Send the hello; nobody waits for its answer, but a refusal fails all that follows."""
-        number = await self._send(Hello(client="tekton", token=token))
-        del self._waiting[number]
-        self._greeting = number
+        hello = Hello(client="tekton", token=token)
+        self._greeting, message = self._connection.request(hello)
+        await self._send(message)
 
-    async def _send(self, request: Request[Any]) -> RequestId:
-        if self._lost:
-            raise self._lost
-        number, message = self._connection.request(request)
-        self._waiting[number] = asyncio.Queue(_OPEN_CHUNKS)
+    async def _send(self, message: bytes) -> None:
         try:
             await self._channel.send(message)
         except ConnectionLost:
             # what the peer said before it closed tells more than that it closed
             await asyncio.wait([self._reader], timeout=1)
             raise self._lost or ConnectionLost("the peer closed the connection") from None
-        return number
 
-    async def _cancel(self, number: RequestId, queue: asyncio.Queue[Any]) -> None:
+    async def _next(self, queue: _Queue) -> ChunkReceived | ResultReceived:
+        """Wait for what comes next; all that came before the connection was lost comes first."""
+        event = None if self._lost and queue.empty() else await queue.get()
+        if event is None:
+            raise self._lost or ConnectionLost("the connection was lost")
+        if isinstance(event, ErrorReceived):
+            raise event.error
+        return event
+
+    async def _cancel(self, number: RequestId, queue: _Queue) -> None:
+        """Take a request back, unless it is answered."""
         while not queue.empty():
             queue.get_nowait()  # the reader may wait for room in it
         message = self._connection.cancel(number)
         if message and not self._lost:
-            with suppress(TektonError):
-                await self._channel.send(message)
+            with suppress(TektonError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await self._channel.send(message)
 
     async def _read(self) -> None:
         try:
@@ -144,18 +168,20 @@ class Client:
                 if isinstance(event, (ChunkReceived, ResultReceived, ErrorReceived)):
                     if isinstance(event, ErrorReceived) and event.id in (None, self._greeting):
                         self._fail(event.error)
-                    elif event.id in self._waiting:
+                        break
+                    if event.id in self._waiting:
                         await self._waiting[event.id].put(event)
                 elif event is not None:
                     self._fail(
                         getattr(event, "error", None) or ConnectionLost("unexpected message")
                     )
+                    break
         finally:
             self._fail(ConnectionLost("the connection was lost before the answer was complete"))
+        await self._channel.close()
 
     def _fail(self, error: TektonError) -> None:
         self._lost = self._lost or error
         for queue in self._waiting.values():
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(self._lost)
+            if queue.empty():
+                queue.put_nowait(None)  # wakes who waits

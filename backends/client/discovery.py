@@ -74,7 +74,7 @@ def locate(paths: Paths, name: str, is_ci: bool) -> Address:
 
 
 def _no_hub(registry: Registry) -> CannotConnect:
-    left = next(registry.records(), None)
+    left = next((found for found in registry.records() if found.health is Health.ALIVE), None)
     if left is None:
         return CannotConnect("no hub is running", START_HINT)
     return CannotConnect(f"the hub (pid {left.pid}) died without saying goodbye", START_HINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -31,6 +32,7 @@ class Tekton:
         token_file: File with the token for `url`; `None` means `$TEKTON_TOKEN_FILE`.
         paths: Where this Tekton's files are; `None` asks the environment.
         is_local: Stay on this machine whatever `$TEKTON_URL` says.
+        gather_s: For one who only draws what comes: read so many seconds' worth together.
     """
 
     def __init__(
@@ -39,13 +41,16 @@ class Tekton:
         token_file: Path | None = None,
         paths: Paths | None = None,
         is_local: bool = False,
+        gather_s: float = 0.0,
     ) -> None:
+        self._gather_s = gather_s
         self._remote = None if is_local else remote_of(url)
         named = os.environ.get("TEKTON_TOKEN_FILE")
         token_file = token_file or (Path(named) if named else None)
         self._token = read_token(token_file) if token_file and self._remote else None
         self._paths = paths
         self._clients: dict[Address, Client] = {}
+        self._connecting: dict[Address, asyncio.Lock] = {}
 
     async def call(self, request: Request[ResultT]) -> ResultT:
         """Ask and wait for the result.
@@ -85,9 +90,12 @@ class Tekton:
 
     async def _client_for(self, request: Request[Any]) -> Client:
         address = self._remote or self._local(request)
-        client = self._clients.get(address)
-        if client is None or not client.is_open:
-            client = self._clients[address] = await Client.connect(address, self._token)
+        async with self._connecting.setdefault(address, asyncio.Lock()):
+            client = self._clients.get(address)
+            if client is None or not client.is_open:
+                client = self._clients[address] = await Client.connect(
+                    address, self._token, gather_s=self._gather_s
+                )
         return client
 
     def _local(self, request: Request[Any]) -> Address:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -82,7 +83,8 @@ def down(
         say("no hub is running")
         return
     pid = int(read_hub_record(paths)["pid"])
-    os.kill(pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it may be on its way out already
+        os.kill(pid, signal.SIGTERM)
     _wait(
         lambda: not is_locked(paths),
         _STOP_S,
@@ -167,10 +169,10 @@ def logs(
             if not component or f".{component}" in line or f" {component} " in line:
                 print(clean_line(line), flush=True)
 
-    with file.open(encoding="utf-8", errors="replace") as stream:
-        show("\n".join(stream.read().splitlines()[-lines:] if lines else []))
+    stream = file.open(encoding="utf-8", errors="replace")
+    show("\n".join(stream.read().splitlines()[-lines:] if lines else []))
     if follow:
-        _follow(file, show)
+        _follow(file, stream, show)
 
 
 def events(
@@ -240,6 +242,8 @@ def _spawn(paths: Paths, flags: list[str]) -> int:
     report = _read_report(reading, process, paths.logs / "hub.out")
     if report.get("ready"):
         return int(report["pid"])
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_S)
     raise TektonError.of_kind(report.get("kind", "failed"), report["message"], report.get("hint"))
 
 
@@ -344,18 +348,16 @@ def _print_event(at: float, subject: str, data: Any, dropped: int) -> None:
     )
 
 
-def _follow(file: Path, show: Callable[[str], None]) -> None:
-    """Show what is appended, also after the file was rotated."""
-    stream = file.open(encoding="utf-8", errors="replace")
-    stream.seek(0, os.SEEK_END)
+def _follow(file: Path, stream: TextIO, show: Callable[[str], None]) -> NoReturn:
+    """Show what is appended from here on, also after the file was rotated."""
     rest = ""
     while True:
+        is_rotated = file.exists() and file.stat().st_ino != os.fstat(stream.fileno()).st_ino
         text = stream.read()
-        if not text:
-            if file.exists() and file.stat().st_ino != os.fstat(stream.fileno()).st_ino:
-                stream.close()
-                stream = file.open(encoding="utf-8", errors="replace")
-            time.sleep(0.1)
-            continue
         *lines, rest = (rest + text).split("\n")
         show("\n".join(lines))
+        if is_rotated:  # and read to its end
+            stream.close()
+            stream = file.open(encoding="utf-8", errors="replace")
+        elif not text:
+            time.sleep(0.1)

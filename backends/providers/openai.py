@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ MAX_ERROR = 64 * 1024
 _VENDOR_HOST = "api.openai.com"
 
 
-class OpenAIProvider(RemoteProvider["httpx.AsyncClient", str]):
+class OpenAIProvider(RemoteProvider["httpx.AsyncClient", deque[str]]):
     """An OpenAI-compatible server; settings: `url`, `model`, `read_timeout_s`.
 
     Without `url`, `OPENAI_BASE_URL` tells where it is. A key is sent where there is one; only
@@ -82,7 +83,7 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", str]):
     @asynccontextmanager
     async def _ask(
         self, client: httpx.AsyncClient, prompt: Prompt, answer: Answer
-    ) -> AsyncGenerator[AsyncIterator[str], None]:
+    ) -> AsyncGenerator[AsyncIterator[deque[str]], None]:
         headers = await self._headers()
         url = f"{self._address.url}/chat/completions"
         body = self._body(prompt)
@@ -132,10 +133,23 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", str]):
         refusal = Refusal(response.status_code, text, response.headers.get("retry-after"))
         return self._refused(refusal, answer.model)
 
-    def _read(self, part: str, answer: Answer) -> str:
-        if part == "[DONE]":
+    def _read(self, part: deque[str], answer: Answer) -> str:
+        """Read the events that came together as one text; one that cannot be read stays."""
+        texts: list[str] = []
+        while part:
+            try:
+                texts.append(self._read_event(part[0], answer))
+            except (ModelError, *self.MALFORMED):
+                if not texts:
+                    raise
+                break  # what came before it is an answer still; then it is read again
+            part.popleft()
+        return "".join(texts)
+
+    def _read_event(self, event: str, answer: Answer) -> str:
+        if event == "[DONE]":
             return ""
-        chunk = json.loads(part)
+        chunk = json.loads(event)
         if error := chunk.get("error"):
             message = error.get("message") if isinstance(error, dict) else None
             raise self._faults.broken(str(message or error), answer)
@@ -162,8 +176,10 @@ def _is_for_embeddings(model: str) -> bool:
     return "embed" in model.lower()
 
 
-async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
+async def _events(response: httpx.Response) -> AsyncGenerator[deque[str], None]:
+    """Yield the events of each network read together, until its reader has taken all of them."""
     decoder = EventDecoder()
     async for piece in response.aiter_bytes():
-        for event in decoder.feed(piece):
-            yield event
+        events = deque(decoder.feed(piece))
+        while events:
+            yield events

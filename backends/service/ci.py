@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from backends.errors import AnswerTruncated, ModelError, NotFound, TektonError
+from backends.protocol import schema
 from backends.protocol.messages import Answer, Chat, Piece, ServiceInfo, Turn, TurnStatus, Usage
 from backends.service.base import Context, Service, handles
 from backends.service.turns import TurnRecorder
@@ -57,7 +59,7 @@ class CIService(Service):
         return dataclasses.replace(await super().describe(), answering=self._answering)
 
     @handles(Chat)
-    async def chat(self, chat: Chat) -> AsyncIterator[Piece | Answer]:
+    async def chat(self, chat: Chat) -> AsyncGenerator[Piece | Answer, None]:
         """Answer a prompt."""
         if chat.ci not in (None, self.name):
             raise NotFound(
@@ -67,8 +69,9 @@ class CIService(Service):
         exchange = _Exchange(self.context, self.name, chat)
         self._answering += 1
         try:
-            async for item in self._follow(exchange, chat):
-                yield item
+            async with aclosing(self._follow(exchange, chat)) as items:
+                async for item in items:
+                    yield item
         except (asyncio.CancelledError, GeneratorExit):
             exchange.end(TurnStatus.INTERRUPTED, "cancelled")
             raise
@@ -87,7 +90,9 @@ class CIService(Service):
         finally:
             self._answering -= 1
 
-    async def _follow(self, exchange: _Exchange, chat: Chat) -> AsyncIterator[Piece | Answer]:
+    async def _follow(
+        self, exchange: _Exchange, chat: Chat
+    ) -> AsyncGenerator[Piece | Answer, None]:
         model = await self.model_for(chat)
         await exchange.begin(model)
         finished = None
@@ -141,8 +146,9 @@ class CIService(Service):
         if not isinstance(content, str):
             return {"type": "error", "error": "chat needs content"}
         texts: list[str] = []
+        prompt = schema.decode(Chat, {"prompt": content})
         try:
-            async for item in self.chat(Chat(prompt=content)):
+            async for item in self.chat(prompt):
                 if isinstance(item, Piece):
                     texts.append(item.text)
                 else:
@@ -168,7 +174,6 @@ class _Exchange:
         self._began = time.monotonic()
         self._first_s: float | None = None
         self._recorder = TurnRecorder(context)
-        self._is_announced = False
         self.turn = Turn(
             id=uuid.uuid4().hex,
             session=chat.session or uuid.uuid4().hex,
@@ -182,7 +187,6 @@ class _Exchange:
     async def begin(self, model: str) -> None:
         """Store the turn and announce it; waits only shortly for a store that is slow."""
         self.turn = dataclasses.replace(self.turn, model=model)
-        self._is_announced = True
         self._publish("started", model=model)
         await self._recorder.begin(self.turn)
 
@@ -202,7 +206,7 @@ class _Exchange:
             time_to_first_token_s=self._first_s,
             elapsed_s=time.monotonic() - self._began,
             session=self.turn.session,
-            turn=self.turn.id,
+            turn=self.turn.id if self._context.config.engram.enabled else None,
         )
         self.turn = dataclasses.replace(
             self.turn,

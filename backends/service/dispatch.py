@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from backends.errors import (
     Busy,
@@ -39,8 +40,13 @@ _HELLO_S = 10.0
 MAX_OPEN = 256
 """Requests that one connection may have open at once."""
 
+_NO_LINES = {
+    "type": "error",
+    "error": "this connection speaks JSON-RPC 2.0, not the original lines",
+}
+
 _GOODBYE_S = 1.0
-"""How long a peer that was refused may stay to read why."""
+"""How long a peer that was refused, or whose service ends, may take to read why."""
 
 
 class Session:
@@ -63,10 +69,12 @@ class Session:
                 event = self._connection.receive(message)
                 if isinstance(event, RequestReceived):
                     await self._begin(event)
-                elif isinstance(event, CancelReceived) and event.id in self._tasks:
-                    _cancel(self._tasks[event.id])
+                elif isinstance(event, CancelReceived):
+                    await asyncio.sleep(0)  # a task that never began would end without an answer
+                    if event.id in self._tasks:
+                        _cancel(self._tasks[event.id])
                 elif isinstance(event, LegacyReceived):
-                    self._open(f"legacy {id(event)}", self._answer_legacy(event))
+                    await self._begin_line(event)
                 elif isinstance(event, Refused) and event.reply:
                     await self._channel.send(event.reply)
             await self._finish_open()
@@ -103,7 +111,11 @@ class Session:
     def _open(self, number: RequestId, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks[number] = task
-        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+        task.add_done_callback(functools.partial(self._forget, number))
+
+    def _forget(self, number: RequestId, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(number) is task:  # the peer may have used the id again already
+            del self._tasks[number]
 
     async def _begin(self, received: RequestReceived) -> None:
         number, request = received.id, received.request
@@ -122,8 +134,8 @@ class Session:
 
     async def _welcome(self, number: RequestId, hello: Hello) -> None:
         if not self._is_let_in:
-            if not await self._gate.is_valid(hello.token or "", self._channel.peer.where):
-                await self._send_away(number, "the token is missing or not valid")
+            if (reason := await self._refusal(hello)) is not None:
+                await self._send_away(number, reason)
             self._is_let_in = True
         if hello.protocol != PROTOCOL_VERSION:
             reason = f"version {hello.protocol} of the protocol is not spoken here"
@@ -134,7 +146,15 @@ class Session:
         welcome = Welcome(protocol=PROTOCOL_VERSION, server=name, version=version)
         await self._channel.send(self._connection.result(number, welcome))
 
-    async def _send_away(self, number: RequestId, reason: str) -> None:
+    async def _refusal(self, hello: Hello) -> str | None:
+        try:
+            is_valid = await self._gate.is_valid(hello.token or "", self._channel.peer.where)
+        except TektonError as error:
+            log.error("nobody is let in: %s", error.message)
+            return "its list of tokens cannot be read"
+        return None if is_valid else "the token is missing or not valid"
+
+    async def _send_away(self, number: RequestId, reason: str) -> NoReturn:
         error = Unauthorized(
             f"{self._service.name} refuses the connection: {reason}",
             "make a token with `tekton token create NAME > FILE`, then use --token-file FILE",
@@ -167,7 +187,13 @@ class Session:
             )
             reply = self._connection.error(number, bug)
         with suppress(ConnectionLost):
-            await self._channel.send(reply)
+            await self._in_time(self._channel.send(reply))
+
+    async def _in_time(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Send to the end, unless the session is over: then a peer may never read again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S if self._is_ending else None):
+                await sending
 
     def _why_cancelled(self) -> TektonError:
         if not self._is_ending:
@@ -191,33 +217,50 @@ class Session:
             await self._channel.send(self._connection.chunk(number, chunk))
 
         outlet = Outlet(send)
+        found = None
         try:
             async for item in items:
                 if isinstance(item, result):
-                    return item
+                    found = item
+                    break
                 await outlet.put(item)
-            raise RuntimeError("the handler ended without a result")
         finally:
             try:
                 await items.aclose()  # type: ignore[attr-defined]
             finally:
-                await outlet.close()
+                await self._in_time(outlet.close())
+        if outlet.failure is not None:
+            raise outlet.failure
+        if found is None:
+            raise RuntimeError("the handler ended without a result")
+        return found
 
-    async def _answer_legacy(self, received: LegacyReceived) -> None:
+    # -- lines of the original protocol ------------------------------------------------------
+
+    async def _begin_line(self, received: LegacyReceived) -> None:
+        if not (self._is_let_in or self._gate.allows_legacy):
+            await self._send_line(_NO_LINES)
+        elif len(self._tasks) >= MAX_OPEN:
+            await self._send_line({"type": "error", "error": f"{MAX_OPEN} requests are open"})
+        else:
+            self._open(f"line {id(received)}", self._answer_in_turn(received))
+
+    async def _answer_in_turn(self, received: LegacyReceived) -> None:
         async with self._one_line_at_a_time:  # its answers carry no id, so their order counts
-            await self._answer_line(received)
+            with suppress(ConnectionLost):
+                await self._send_line(await self._answer_line(received.line))
 
-    async def _answer_line(self, received: LegacyReceived) -> None:
-        answer = None
-        if self._is_let_in or self._gate.allows_legacy:
-            answer = await self._service.legacy(received.line)
-        if answer is None:
-            answer = {
-                "type": "error",
-                "error": "this connection speaks JSON-RPC 2.0, not the original lines",
-            }
-        with suppress(ConnectionLost):
-            await self._channel.send(json.dumps(answer).encode())
+    async def _answer_line(self, line: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return await self._service.legacy(line) or _NO_LINES
+        except TektonError as error:
+            return {"type": "error", "error": error.message}
+        except Exception as error:
+            log.exception("a line of the original protocol failed in %s", self._service.name)
+            return {"type": "error", "error": f"{self._service.name} failed: {error!r}"}
+
+    async def _send_line(self, answer: Mapping[str, Any]) -> None:
+        await self._channel.send(json.dumps(answer).encode())
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

@@ -48,8 +48,13 @@ class Outlet:
             self._emptied.clear()
             await self._emptied.wait()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why not everything was sent, once it is closed."""
+        return self._task.exception() if self._task.done() and not self._task.cancelled() else None
+
     async def close(self) -> None:
-        """Send what waits and end; a reader that is gone is no error any more."""
+        """Send what waits and end; `failure` tells whether all of it was sent."""
         self._is_closing = True
         self._filled.set()
         with suppress(Exception):

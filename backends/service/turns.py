@@ -37,7 +37,6 @@ class TurnRecorder:
     async def begin(self, turn: Turn) -> None:
         """Store the turn; returns once it is stored, or has failed, or takes too long."""
         if not self._context.config.engram.enabled:
-            self._stored.set()
             return
         self._turn = turn
         self._context.background(self._write())
@@ -57,6 +56,8 @@ class TurnRecorder:
 
     async def outcome(self) -> str | None:
         """Wait shortly for the end to be stored; returns why it is not, or `None`."""
+        if not self._context.config.engram.enabled:
+            return None
         if await _wait(self._stored, _END_WAIT_S):
             return self._failure and f"this turn is not stored: {self._failure}"
         return "this turn is not stored yet: the store is slow or locked"

@@ -36,9 +36,10 @@ def parse_address(text: str) -> Address:
     if not colon or scheme not in SCHEMES:
         raise UsageError(f"{text!r} is not an address of a service", hint)
     if scheme == "unix":
-        if not (path := rest.removeprefix("//")):
+        path = rest.removeprefix("//")
+        if not path:
             raise UsageError(f"{text!r} names no socket", hint)
-        return Address(scheme, path=path)
+        return Address(scheme, path="/" + path.lstrip("/") if path[0] == "/" else path)
     from urllib.parse import urlsplit
 
     try:

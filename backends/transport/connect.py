@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from backends.errors import CannotConnect, TimedOut
 from backends.transport.address import Address
 from backends.transport.base import Channel, Peer
-from backends.transport.stream import StreamChannel, open_unix
+from backends.transport.stream import StreamChannel, open_unix, reason_of
 
 
 async def open_channel(
@@ -26,8 +25,7 @@ async def open_channel(
         raise TimedOut(f"no connection to {address} within {timeout_s:g} s") from None
     except OSError as error:
         hint = "`tekton status` shows what runs" if address.scheme == "unix" else None
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise CannotConnect(f"cannot connect to {address}: {reason}", hint) from error
+        raise CannotConnect(f"cannot connect to {address}: {reason_of(error)}", hint) from error
     except ValueError as error:  # a host or path that can be none
         raise CannotConnect(f"cannot connect to {address}: {error}") from error
 

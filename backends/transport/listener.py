@@ -13,7 +13,7 @@ from pathlib import Path
 from backends.errors import AlreadyRunning, TektonError
 from backends.transport.address import Address
 from backends.transport.base import Channel
-from backends.transport.stream import BACKLOG, StreamChannel, peer_of
+from backends.transport.stream import BACKLOG, StreamChannel, peer_of, reason_of
 from backends.transport.websocket import Guard, accept_websocket
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ async def listen_tcp(host: str, port: int, on_channel: OnChannel, guard: Guard) 
         server = socket.create_server(infos[0][4][:2], family=infos[0][0], backlog=BACKLOG)
     except OSError as error:
         raise TektonError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {reason_of(error)}",
             "set another port under [tcp] in the configuration: `tekton config edit`",
         ) from error
 

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 from collections import deque
+from contextlib import suppress
 
 from backends.errors import ConnectionLost
 from backends.protocol.framing import LineFramer, Oversized, frame
@@ -18,6 +19,7 @@ BACKLOG = 1024
 """Connections that may wait to be accepted; asyncio's own 100 refuses the 101st of 200."""
 
 _READ_SIZE = 256 * 1024
+_READS_AT_ONCE = 8
 _HANG_UP_CHECK_S = 0.1
 _IS_MACOS = sys.platform == "darwin"
 _LOCAL_PEERCRED = 1  # macOS, sys/un.h
@@ -26,8 +28,11 @@ _LOCAL_PEERCRED = 1  # macOS, sys/un.h
 class StreamChannel:
     """A channel over an asyncio stream.
 
-    `buffered` are bytes that were read before the channel was made.
+    `buffered` are bytes that were read before the channel was made. `gather_s` is for a reader
+    that only draws: after each read, what arrives within so many seconds is read together.
     """
+
+    gather_s: float = 0.0
 
     def __init__(
         self,
@@ -41,11 +46,14 @@ class StreamChannel:
         self._writer = writer
         self._framer = LineFramer()
         self._ready = deque(self._framer.feed(buffered))
+        self._reads = 0
         writer.transport.set_write_buffer_limits(high=HIGH_WATER)
 
     async def receive(self) -> bytes | Oversized | None:
         """Return the next message; `None` once the peer sends no more."""
         while not self._ready:
+            if self.gather_s:
+                await self._gather()
             try:
                 data = await self._reader.read(_READ_SIZE)
             except (OSError, asyncio.IncompleteReadError):
@@ -54,6 +62,17 @@ class StreamChannel:
                 return None
             self._ready.extend(self._framer.feed(data))
         return self._ready.popleft()
+
+    async def _gather(self) -> None:
+        """Leave what arrives to the system for a while; a short answer is not held up."""
+        self._reads += 1
+        if self._reads <= _READS_AT_ONCE:
+            return
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        try:
+            await asyncio.sleep(self.gather_s)
+        finally:
+            self._writer.transport.resume_reading()  # type: ignore[attr-defined]
 
     async def send(self, message: bytes) -> None:
         """Send a message; waits while more than 256 KiB are unread."""
@@ -82,11 +101,13 @@ async def close_writer(writer: asyncio.StreamWriter) -> None:
     """Send what is waiting, then close; a cancellation closes at once."""
     writer.close()
     try:
-        await writer.wait_closed()
+        await asyncio.shield(writer.wait_closed())  # whoever else waits is not cancelled with us
     except OSError:
         pass  # the peer was quicker; closed is closed
-    finally:
-        writer.transport.abort()
+    except asyncio.CancelledError:
+        with suppress(AttributeError):  # Python 3.11's way to say that it was closed meanwhile
+            writer.transport.abort()
+        raise
 
 
 def _has_hung_up(descriptor: int) -> bool:
@@ -119,6 +140,11 @@ def _credentials(unix: socket.socket) -> tuple[int, int | None]:
     # macOS and the BSDs: struct xucred begins with its version and the uid (sys/ucred.h)
     _, uid = struct.unpack_from("II", unix.getsockopt(0, _LOCAL_PEERCRED, 76))
     return uid, None
+
+
+def reason_of(error: OSError) -> str:
+    """Say why, without what Python adds: the address stands in the message already."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 async def open_unix(path: str) -> StreamChannel:

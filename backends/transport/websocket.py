@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _READ_SIZE = 256 * 1024
 _LINGER_S = 1.0
+_HEAD_END = b"\r\n\r\n"
+_MAX_HEAD = 64 * 1024
 
 Guard = Callable[["Request", Peer], Awaitable["tuple[int, str] | None"]]
 """Looks at a handshake before it is accepted; returns an HTTP status and a reason to refuse it."""
@@ -102,14 +104,18 @@ class WebSocketChannel:
         try:
             await self._flush()
             await self._linger()
-        finally:
-            await close_writer(self._writer)
+        except asyncio.CancelledError:
+            self._writer.transport.abort()
+            raise
+        await close_writer(self._writer)
 
     async def _linger(self) -> None:
         """Read up to the peer's own goodbye: unread bytes would make this end a reset."""
         try:
             async with asyncio.timeout(_LINGER_S):
-                while data := await self._reader.read(_READ_SIZE):
+                while not self._protocol.close_rcvd and (
+                    data := await self._reader.read(_READ_SIZE)
+                ):
                     self._protocol.receive_data(data)
                     self._protocol.events_received()
                     await self._flush()
@@ -155,7 +161,8 @@ class WebSocketChannel:
         return True
 
     def _lost(self) -> ConnectionLost:
-        if self._protocol.close_code == 1009:
+        closed = self._protocol.close_rcvd
+        if closed is not None and closed.code == 1009:
             return ConnectionLost("the peer ended the connection: a message was over its limit")
         return ConnectionLost("the connection is closed")
 
@@ -180,25 +187,23 @@ async def accept_websocket(
     from websockets.protocol import State
     from websockets.server import ServerProtocol
 
-    protocol = ServerProtocol(max_size=MAX_MESSAGE)
-    data = first
-    while True:
-        protocol.receive_data(data)
-        request = next(
-            (event for event in protocol.events_received() if isinstance(event, Request)), None
-        )
-        if request is not None or protocol.handshake_exc is not None:
-            break
-        data = await reader.read(_READ_SIZE)
-        if not data:
+    head = first
+    while _HEAD_END not in head and len(head) < _MAX_HEAD:
+        if not (data := await reader.read(_READ_SIZE)):
             return None
-    if request is not None:
+        head += data
+    head, _, early = head.partition(_HEAD_END)  # frames have to wait until they are let in
+    protocol = ServerProtocol(max_size=MAX_MESSAGE)
+    protocol.receive_data(head + _HEAD_END)
+    for request in protocol.events_received():
+        assert isinstance(request, Request)  # nosec B101 - nothing else comes first
         protocol.send_response(_respond(protocol, request, await guard(request, peer)))
     for outgoing in protocol.data_to_send():
         writer.write(outgoing)
     await writer.drain()
     if protocol.state is not State.OPEN:
         return None
+    protocol.receive_data(early)
     return WebSocketChannel(
         reader, writer, protocol, dataclasses.replace(peer, has_shown_token=True)
     )
@@ -239,6 +244,7 @@ async def open_websocket(address: Address, token: str | None) -> WebSocketChanne
         request.headers["Authorization"] = f"Bearer {token}"
     protocol.send_request(request)
     channel = WebSocketChannel(reader, writer, protocol, Peer(where=str(address), is_trusted=True))
+    is_answered = False
     try:
         await channel._flush()
         while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
@@ -246,11 +252,12 @@ async def open_websocket(address: Address, token: str | None) -> WebSocketChanne
                 protocol.receive_data(data)
             else:
                 protocol.receive_eof()
+        is_answered = protocol.handshake_exc is None
     finally:
-        if protocol.state is not State.OPEN:
+        if not is_answered:
             writer.close()
-    if protocol.state is State.OPEN:
-        return channel
+    if is_answered:
+        return channel  # even if its first message, or its goodbye, has come along already
     found = protocol.handshake_exc
     if isinstance(found, InvalidStatus) and found.response.status_code in (401, 403, 421, 429):
         reason = (

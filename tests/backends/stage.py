@@ -48,6 +48,14 @@ async def eventually(condition: Callable[[], Any], seconds: float = 5) -> None:
         await asyncio.sleep(0.002)
 
 
+async def is_still(count: Callable[[], int]) -> None:
+    """Wait until a count that others move stands still."""
+    before = -1
+    while before != count():
+        before = count()
+        await asyncio.sleep(0.05)
+
+
 async def is_stuck(work: Awaitable[Any]) -> bool:
     """Tell whether something does not get on, though everything else has had its turn."""
     done, _ = await asyncio.wait([asyncio.ensure_future(work)], timeout=0.1)

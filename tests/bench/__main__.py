@@ -53,7 +53,7 @@ def main() -> None:
     if given.only or given.runs < FEWEST_RUNS:
         say(f"{PAGE.name} is left as it is: it takes every measurement, of {FEWEST_RUNS} runs")
     else:
-        _write(machine, sections, given.runs)
+        _write(machine, sections)
     if given.check and any(section.missed for section in sections.values()):
         sys.exit(1)
 
@@ -80,7 +80,7 @@ def _measure(name: str, stage: Stage, runs: int) -> Section:
 
 def _print(section: Section) -> None:
     print(f"\n{section.title}")
-    for found in (*section.figures, *section.counts):
+    for found in section.found:
         what = found.what.replace("`", "")
         if isinstance(found, Figure):
             value = f"{number(found.value)} {found.unit}"
@@ -92,11 +92,11 @@ def _print(section: Section) -> None:
         print(f"  {what:<52} {value:>16} {ratio:>6} {allowed:<8} {word}".rstrip(), flush=True)
 
 
-def _write(machine: Machine, sections: Mapping[str, Section], runs: int) -> None:
+def _write(machine: Machine, sections: Mapping[str, Section]) -> None:
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     figures = [figure for section in sections.values() for figure in section.figures]
     PAGE.with_suffix(".svg").write_text(draw(figures), encoding="utf-8")
-    PAGE.write_text(write_page(machine, sections, runs), encoding="utf-8")
+    PAGE.write_text(write_page(machine, sections), encoding="utf-8")
     say(f"written: {PAGE.relative_to(ROOT)} and its picture")
 
 

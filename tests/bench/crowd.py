@@ -23,8 +23,8 @@ ABOUT = f"""\
 {_SIZE} connections are open before the first prompt is sent; then all prompt at once, each with a
 text of its own that the model server returns in pieces, one every 20 ms. An answer that is not
 the prompt, to the letter, is mixed; one that fails or ends early is lost. The growth of the hub
-is its memory (RSS, looked at every {_SAMPLE_S * 1000:.0f} ms), at its peak in each round, less what it
-was after a single prompt. It is back if it is within 10 MB of its memory after the first,
+is its memory (RSS, looked at every {_SAMPLE_S * 1000:g} ms) at the peak of each round, less what
+it was after a single prompt. It is back if it is within 10 MB of what it was after the first,
 unmeasured round, {_SETTLE_S:g} s after the last."""
 
 
@@ -70,9 +70,8 @@ def _gathering(stage: Stage, hub: Hub) -> Iterator[Iterator[tuple[int, int, floa
     process = subprocess.Popen(
         command, env=hub.home.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    with process:
+    with process:  # it ends with its input
         yield _turns(process)
-        process.terminate()
 
 
 def _turns(process: subprocess.Popen[bytes]) -> Iterator[tuple[int, int, float]]:

@@ -30,7 +30,9 @@ async def ask(socket: str, text: str, all_open: asyncio.Barrier) -> str | None:
 
 async def crowd(socket: str, size: int, number: int) -> tuple[int, int, float]:
     """Prompt all at once; return how many are lost, how many mixed, and the seconds it took."""
-    texts = [f"{number}:{one} " + "-".join([f"{one * 7919 % 1000:03d}"] * 40) for one in range(size)]
+    texts = [
+        f"{number}:{one} " + "-".join([f"{one * 7919 % 1000:03d}"] * 40) for one in range(size)
+    ]
     all_open = asyncio.Barrier(size)
     began = time.monotonic()
     answers = await asyncio.gather(*(ask(socket, text, all_open) for text in texts))

@@ -107,9 +107,14 @@ class Section:
     counts: tuple[Count, ...] = ()
 
     @property
+    def found(self) -> list[Figure | Count]:
+        """Everything."""
+        return [*self.figures, *self.counts]
+
+    @property
     def missed(self) -> list[Figure | Count]:
         """What does not keep its limit."""
-        return [found for found in (*self.figures, *self.counts) if not found.is_kept]
+        return [one for one in self.found if not one.is_kept]
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the text."""

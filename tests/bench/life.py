@@ -25,10 +25,10 @@ ABOUT = f"""\
 `tekton up` and `tekton down` again and again on one home: the whole processes, with the list of
 services and CIs that `up` shows. After `up` a CI has to answer. In every fifth cycle the first
 prompt goes to a model through the `ollama` package, in another fifth through `anthropic`; the hub
-imports the package then, and its memory (RSS) is read before and after. Within a
-second after `down` the process has to be gone, and with it every socket, every record of something that runs, and every temporary
-file; and the home must hold the same files as after the first cycle. The processor time of an
-idle hub is taken over {_WINDOWS} windows of one second; what counts is all of it."""
+imports the package then, and its memory (RSS) is read before and after. Within a second after
+`down` the process has to be gone, and with it every socket, every record of something that runs,
+and every temporary file; the home must hold the same files as after the first cycle. The processor
+time of an idle hub is taken over {_WINDOWS} windows of one second; what counts is all of it."""
 
 
 def measure(stage: Stage, runs: int) -> Section:
@@ -42,23 +42,30 @@ def measure(stage: Stage, runs: int) -> Section:
         for number in rounds("hub: up and down", cycles):
             found.go_through(number)
     figures = [
-        Figure(what="`tekton up`, until it is ready", unit="ms", values=tuple(found.up_ms), limit=1000),
-        Figure(what="`tekton down`, until it is gone", unit="ms", values=tuple(found.down_ms)),
-        Figure(what="memory before a vendor's package", unit="MB", values=tuple(found.idle_mb), limit=80),
+        _figure("`tekton up`, until it is ready", "ms", found.up_ms, 1000),
+        _figure("`tekton down`", "ms", found.down_ms, None),
+        _figure("memory before a vendor's package", "MB", found.idle_mb, 80),
         *(
-            Figure(what=f"more after the first prompt, {vendor}", unit="MB", values=tuple(more), limit=65)
+            _figure(f"more after the first prompt, {vendor}", "MB", more, 65)
             for vendor, more in found.more_mb.items()
         ),
         *idle,
-    ]  # fmt: skip
+    ]
     counts = (
-        Count(what="cycles in which a CI answered after `up`", found=found.ready, wanted=cycles),
+        Count(
+            what="cycles in which a CI answered after `up`", found=found.ready, wanted=cycles,
+            details=" ".join(found.failures[:1]),
+        ),
         Count(
             what="things left behind", found=len(found.left), wanted=0,
             details=", ".join(sorted(found.left)[:5]),
         ),
     )  # fmt: skip
     return Section(title="The hub", about=ABOUT, figures=tuple(figures), counts=counts)
+
+
+def _figure(what: str, unit: str, values: list[float], limit: float | None) -> Figure:
+    return Figure(what=what, unit=unit, values=tuple(values), limit=limit)
 
 
 def _idle(stage: Stage) -> list[Figure]:
@@ -110,13 +117,18 @@ class _Cycles:
     down_ms: list[float] = field(default_factory=list)
     idle_mb: list[float] = field(default_factory=list)
     more_mb: dict[str, list[float]] = field(default_factory=lambda: {v: [] for v in _VENDORS})
+    failures: list[str] = field(default_factory=list)
     ready: int = 0
     left: set[str] = field(default_factory=set)
     files: set[str] | None = None
 
     def go_through(self, number: int) -> None:
         """Start a hub, ask it, end it, and look at what is left."""
-        up = run([self.stage.tekton, "up", "--json"], self.home.environment)
+        try:
+            up = run([self.stage.tekton, "up", "--json"], self.home.environment)
+        except RuntimeError as error:
+            self.failures.append(str(error))
+            return
         hub = Hub(self.stage, self.home, json.loads(up.output)["pid"])
         process = psutil.Process(hub.pid)
         try:

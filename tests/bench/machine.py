@@ -39,7 +39,7 @@ class Machine:
             day=date.today().isoformat(),
             command=command,
             processor=_processor(),
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            cores=os.cpu_count() or 1,
             memory_gb=psutil.virtual_memory().total / 1e9,
             system=f"{platform.system()} {platform.release()} ({platform.machine()})",
             python=f"{platform.python_implementation()} {platform.python_version()}",

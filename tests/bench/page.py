@@ -30,10 +30,10 @@ are those that Tekton sets itself.
 | Load before | {load:.1f} |
 
 Servers run on the same machine, on loopback, and answer without a model. Each figure is the
-median of its runs, of {runs} at least; where another value counts, the table says so. The spread is
-the smallest value, the tenth and the ninetieth percentile, and the largest. What is held against a
-rival is measured by turns with it, in the same minute. **Ratio** is the value as a multiple of the
-rival's, or of the limit where there is no rival; behind it stands the largest ratio that is allowed.
+median of its runs; where another value counts, the table says so. The spread is the smallest
+value, the tenth and the ninetieth percentile, and the largest. What is held against a rival is
+measured by turns with it, in the same minute. The ratio is the value as a multiple of the rival's,
+or of the limit where there is no rival; behind it stands the largest ratio that is allowed.
 """
 
 _TABLE = """\
@@ -47,22 +47,25 @@ _COUNTS = """\
 """
 
 
-def write_page(machine: Machine, sections: Mapping[str, Section], runs: int) -> str:
+def write_page(machine: Machine, sections: Mapping[str, Section]) -> str:
     """Compose the page."""
-    known = {**vars(machine), "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items())}
-    head = _HEAD.format(**known, runs=runs, verdict=verdict(sections))
+    known = {
+        **vars(machine),
+        "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
+    }
+    head = _HEAD.format(**known, verdict=verdict(sections))
     return "\n".join([head, *map(_section, sections.values())])
 
 
 def verdict(sections: Mapping[str, Section]) -> str:
     """Say in a sentence how many limits are kept, and name those that are not."""
-    found = [one for section in sections.values() for one in (*section.figures, *section.counts)]
+    found = [one for section in sections.values() for one in section.found]
     judged = [one for one in found if isinstance(one, Count) or one.share is not None]
-    missed = [one.what for section in sections.values() for one in section.missed]
+    missed = [one.what for one in found if not one.is_kept]
     if not missed:
-        return f"All {len(judged)} limits are kept."
+        return f"Every one of the {len(judged)} limits is kept."
     kept = len(judged) - len(missed)
-    return f"{kept} of {len(judged)} limits are kept; missed: {', '.join(missed)}."
+    return f"{kept} of {len(judged)} limits are kept; missed: {'; '.join(missed)}."
 
 
 def _section(section: Section) -> str:

@@ -12,6 +12,7 @@ from tests.bench.figures import Figure
 
 _ROW, _TOP, _BAR = 24, 34, 12
 _LABELS, _WIDTH, _RIGHT = 330, 760, 90
+_ROOM = 40
 _END = 1.5
 """Longer bars are cut here: by how much a limit is missed stands beside them."""
 
@@ -41,12 +42,13 @@ def _bar(figure: Figure, share: float, top: int) -> list[str]:
     color = _KEPT if figure.is_kept else _MISSED
     word = f"{share:.0%}" if figure.is_kept else f"{share:.0%}, missed"
     middle = top + _BAR - 2
+    is_close = end <= _x(1) < end + _ROOM  # the line would run through the words
     return [
         f'<text x="{_LABELS - 10}" y="{middle}" text-anchor="end" fill="{_GREY}">'
         f"{escape(figure.what.replace('`', ''))}</text>",
         f'<rect x="{_LABELS}" y="{top}" width="{max(end - _LABELS, 1)}" height="{_BAR}" '
         f'rx="2" fill="{color}"/>',
-        f'<text x="{end + 6}" y="{middle}" fill="{_GREY}">{word}</text>',
+        f'<text x="{(_x(1) if is_close else end) + 6}" y="{middle}" fill="{_GREY}">{word}</text>',
     ]
 
 

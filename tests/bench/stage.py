@@ -17,7 +17,16 @@ from tests.bench.install import ROOT
 from tests.bench.timed import Run, run
 from tests.model_servers import closed_url
 
-_THE_USERS = ("TEKTON_", "ANTHROPIC_", "OPENAI_", "OLLAMA_", "XDG_", "PYTHON", "NO_COLOR", "COLUMNS")
+_THE_USERS = (
+    "TEKTON_",
+    "ANTHROPIC_",
+    "OPENAI_",
+    "OLLAMA_",
+    "XDG_",
+    "PYTHON",
+    "NO_COLOR",
+    "COLUMNS",
+)
 _WAIT_S = 30.0
 
 CI_MODELS = {
@@ -78,9 +87,10 @@ class Stage:
         self, protocol: str, *, tokens: int | None = None, delay_ms: float = 0
     ) -> Iterator[Server]:
         """Run a model server in a process of its own; without `tokens` it echoes."""
-        script = [] if tokens is None else [f"--tokens={tokens}"]
+        script = [f"--delay-ms={delay_ms}"]
+        script += [] if tokens is None else [f"--tokens={tokens}"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.model_servers", protocol, f"--delay-ms={delay_ms}", *script],
+            [sys.executable, "-m", "tests.model_servers", protocol, *script],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout is not None
@@ -111,6 +121,23 @@ class Home:
             "ANTHROPIC_API_KEY": "any-will-do",
         }
         self.environment: dict[str, str] = {**kept, **own, **fixed}
+
+    def plain_environment(self) -> dict[str, str]:
+        """Return an environment in which clients find this home as they find most: by default.
+
+        There is no `TEKTON_HOME` in it, so that the platform is asked for its folders.
+        """
+        if sys.platform != "linux":  # where no variable moves those folders
+            return self.environment
+        links = self.folder / "xdg"
+        links.mkdir(exist_ok=True)
+        (links / "tekton").symlink_to(self.folder / "state")
+        plain = {key: value for key, value in self.environment.items() if key != "TEKTON_HOME"}
+        return {
+            **plain,
+            "XDG_STATE_HOME": os.fspath(links),
+            "XDG_RUNTIME_DIR": os.fspath(self.folder),
+        }
 
     def configure(self, urls: Mapping[str, str]) -> None:
         """Write the settings, and a CI for each provider that has a server."""

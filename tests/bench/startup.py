@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from tests.bench.figures import Figure, Section
@@ -12,8 +12,9 @@ from tests.bench.timed import run
 ABOUT = """\
 Whole processes, from `posix_spawn` until the system has told their end, by turns with an empty
 Python of the same venv. `aish mirror hi` is a complete prompt: it goes to a hub that is warm,
-`mirror` answers with its input, and the answer is read from a pipe. The prompt on a terminal
-takes the full client, which renders Markdown."""
+`mirror` answers with its input, and the answer is read from a pipe. On a terminal the full client
+takes over, which renders Markdown. `aish list` asks the platform for its folders, as it does for
+most people; with `TEKTON_HOME` it need not."""
 
 _BARE = "bare Python (`python -c pass`)"
 
@@ -21,35 +22,36 @@ _BARE = "bare Python (`python -c pass`)"
 def measure(stage: Stage, runs: int) -> Section:
     """Measure commands against a bare Python."""
     with stage.server("ollama") as server, stage.hub({"ollama": server.url}) as hub:
-        bare: Callable[[], float] = partial(_seconds, hub, [stage.python, "-c", "pass"], b"")
+        own, plain = hub.home.environment, hub.home.plain_environment()
         rows: list[tuple[str, Callable[[], float], float | None]] = [
-            ("`aish mirror hi`", partial(_seconds, hub, [stage.aish, "mirror", "hi"], b"hi\n"), 1.7),
-            ("`aish --help`", partial(_seconds, hub, [stage.aish, "--help"]), 8.0),
-            ("`aish list`", partial(_seconds, hub, [stage.aish, "list"]), 8.0),
-            ("`tekton --help`", partial(_seconds, hub, [stage.tekton, "--help"]), None),
-            ("`aish mirror hi` on a terminal", partial(_on_terminal, hub), None),
+            ("`aish mirror hi`", partial(_ms, [stage.aish, "mirror", "hi"], own, b"hi\n"), 1.7),
+            ("`aish --help`", partial(_ms, [stage.aish, "--help"], own), 8.0),
+            ("`aish list`", partial(_ms, [stage.aish, "list"], plain), 8.0),
+            ("`aish list`, `TEKTON_HOME` set", partial(_ms, [stage.aish, "list"], own), None),
+            ("`tekton --help`", partial(_ms, [stage.tekton, "--help"], own), None),
+            ("`aish mirror hi` on a terminal", partial(_ms_on_terminal, hub), None),
         ]
-        contestants = [bare, *(contestant for _, contestant, _ in rows)]
-        bare_values, *values = take_turns("startup: all by turns", runs, contestants)
+        rival: Callable[[], float] = partial(_ms, [stage.python, "-c", "pass"], own)
+        contestants = [rival, *(contestant for _, contestant, _ in rows)]
+        bare, *values = take_turns("startup: all by turns", runs, contestants)
     return Section(
         title="A command, from start to end",
         about=ABOUT,
         figures=tuple(
             Figure(
-                what=what, unit="ms", values=found, rival=_BARE, rival_values=bare_values,
-                limit=limit,
+                what=what, unit="ms", values=found, rival=_BARE, rival_values=bare, limit=limit
             )
             for (what, _, limit), found in zip(rows, values, strict=True)
         ),
     )  # fmt: skip
 
 
-def _seconds(hub: Hub, command: Sequence[str], wanted: bytes | None = None) -> float:
-    done = run(command, hub.home.environment)
+def _ms(command: list[str], environment: dict[str, str], wanted: bytes | None = None) -> float:
+    done = run(command, environment)
     if wanted is not None and done.output != wanted:
         raise RuntimeError(f"{command} answered {done.output!r}")
     return done.wall_s * 1000
 
 
-def _on_terminal(hub: Hub) -> float:
+def _ms_on_terminal(hub: Hub) -> float:
     return hub.ask("mirror", on_terminal=True).wall_s * 1000

@@ -15,7 +15,7 @@ between lie the vendor's package, the hub, a socket and `aish` itself. Both read
 same machine. The cost of a terminal is the processor time of the whole `aish` process, its start
 included, for an answer of 3,000 tokens of Markdown: once as fast as it comes, which joins tokens
 on the way, and once with a pause of a millisecond after each, which makes every token a piece of
-its own."""
+its own (four such answers at a time, since they mostly wait)."""
 
 _TOKENS = 3000
 _AT_ONCE = 4

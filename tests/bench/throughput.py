@@ -39,9 +39,7 @@ def measure(stage: Stage, runs: int) -> Section:
     return Section(title="Throughput", about=ABOUT, figures=tuple(figures))
 
 
-def _inside(
-    stage: Stage, hub: Hub, server: Server, provider: str, runs: int, name: str
-) -> Figure:
+def _inside(stage: Stage, hub: Hub, server: Server, provider: str, runs: int, name: str) -> Figure:
     values, rival_values = [], []
     with _compared(stage, hub, server, provider) as process:
         turns = _turns(process)
@@ -50,17 +48,13 @@ def _inside(
             direct_s, hub_s = next(turns)
             values.append(hub_s * 1000)
             rival_values.append(direct_s * 1000)
-        assert process.stdin is not None
-        process.stdin.close()
     return Figure(
         what=f"10,000 tokens, {provider}, prompt to last token", unit="ms", values=tuple(values),
         rival=f"{name}, directly", rival_values=tuple(rival_values), limit=_LIMIT,
     )  # fmt: skip
 
 
-def _compared(
-    stage: Stage, hub: Hub, server: Server, provider: str
-) -> subprocess.Popen[bytes]:
+def _compared(stage: Stage, hub: Hub, server: Server, provider: str) -> subprocess.Popen[bytes]:
     command = [*_rival(stage, provider, server), f"--socket={hub.socket(provider)}"]
     return subprocess.Popen(
         command, env=hub.home.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -79,9 +73,7 @@ def _turns(process: subprocess.Popen[bytes]) -> Iterator[tuple[float, float]]:
         yield direct_s, hub_s
 
 
-def _whole(
-    stage: Stage, hub: Hub, server: Server, provider: str, runs: int, name: str
-) -> Figure:
+def _whole(stage: Stage, hub: Hub, server: Server, provider: str, runs: int, name: str) -> Figure:
     command = _rival(stage, provider, server)
 
     def direct() -> float:

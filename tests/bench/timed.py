@@ -8,7 +8,7 @@ import pty
 import struct
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,7 @@ class Run:
     output: bytes
 
 
-def run(
-    command: Sequence[str], environment: Mapping[str, str], *, on_terminal: bool = False
-) -> Run:
+def run(command: list[str], environment: Mapping[str, str], *, on_terminal: bool = False) -> Run:
     """Run a process, with its output in a pipe or on a terminal of 100 columns.
 
     Its standard input is empty, or the terminal. The time begins before the process is made and

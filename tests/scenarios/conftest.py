@@ -58,18 +58,26 @@ def more_config() -> str:
 
 
 @pytest.fixture(scope="module")
+def more_personas() -> dict[str, str]:
+    """CIs that a module adds, by name; it may override this."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def shared_tekton(
     ollama_server: OllamaServer,
     openai_server: OpenAIServer,
     anthropic_server: AnthropicServer,
     more_config: str,
+    more_personas: dict[str, str],
 ) -> Iterator[TektonProcess]:
     """A Tekton whose hub runs for as long as the module's tests."""
     config = _CONFIG.format(
         ollama=ollama_server.url, openai=openai_server.url, anthropic=anthropic_server.url,
         more=more_config,
     )  # fmt: skip
-    with TektonProcess(config, variables={"ANTHROPIC_API_KEY": "sk-test"}) as tekton:
+    variables = {"ANTHROPIC_API_KEY": "sk-test"}
+    with TektonProcess(config, more_personas, variables) as tekton:
         tekton.start()
         yield tekton
 

@@ -7,9 +7,12 @@ import re
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from tests.model_servers import (
@@ -22,7 +25,7 @@ from tests.model_servers import (
     closed_url,
 )
 from tests.scenarios.conftest import MODELS
-from tests.scenarios.tekton_process import TektonProcess, wait_for
+from tests.scenarios.tekton_process import Ran, TektonProcess, wait_for
 
 DOWN = "nobody/there"
 
@@ -30,18 +33,6 @@ DOWN = "nobody/there"
 @pytest.fixture(scope="module")
 def more_config() -> str:
     return f'[providers.nobody]\ntype = "openai"\nurl = "{closed_url()}/v1"\n'
-
-
-@pytest.fixture(params=list(MODELS))
-def model(
-    request: pytest.FixtureRequest,
-    ollama: OllamaServer,
-    openai: OpenAIServer,
-    anthropic: AnthropicServer,
-) -> tuple[str, OllamaServer | OpenAIServer | AnthropicServer]:
-    """A model of each protocol, and its server."""
-    servers = {"ollama": ollama, "openai": openai, "anthropic": anthropic}
-    return MODELS[request.param], servers[request.param]
 
 
 def turn_of(tekton: TektonProcess, prompt: str) -> tuple[str, str, str | None]:
@@ -69,27 +60,65 @@ FAULTS = {
 }
 
 
+@dataclass(frozen=True)
+class Met:
+    """A fault as it was met: by the user, by the server, and in the store."""
+
+    ran: Ran
+    prompts: int
+    turn: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def met(
+    shared_tekton: TektonProcess,
+    ollama_server: OllamaServer,
+    openai_server: OpenAIServer,
+    anthropic_server: AnthropicServer,
+) -> dict[tuple[str, str], Met]:
+    """Every fault of every provider, the providers side by side."""
+    servers = {"ollama": ollama_server, "openai": openai_server, "anthropic": anthropic_server}
+
+    def meet(name: str) -> list[tuple[Ran, int]]:
+        found = []
+        for fault, (kind, *_) in FAULTS.items():
+            servers[name].script = Script(tokens=["Once ", "upon ", "a time"], fault=kind)
+            servers[name].requests.clear()
+            ran = shared_tekton.aish("apollo", f"{name}: {fault}", "-m", MODELS[name])
+            found.append((ran, len(servers[name].prompts)))
+        return found
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(meet, MODELS))
+
+    def stored() -> list[dict[str, Any]]:
+        turns = shared_tekton.history("-n", "200")
+        return [] if any(turn["status"] == "running" for turn in turns) else turns
+
+    turns = {turn["prompt"]: turn for turn in wait_for(stored, "the end of every turn")}
+    return {
+        (name, fault): Met(ran, prompts, turns[f"{name}: {fault}"])
+        for name, results in zip(MODELS, found, strict=True)
+        for fault, (ran, prompts) in zip(FAULTS, results, strict=True)
+    }
+
+
 @pytest.mark.parametrize("fault", list(FAULTS))
+@pytest.mark.parametrize("name", list(MODELS))
 def test_a_fault_of_the_model_s_server(
-    tekton: TektonProcess,
-    model: tuple[str, OllamaServer | OpenAIServer | AnthropicServer],
-    fault: str,
+    met: dict[tuple[str, str], Met], name: str, fault: str
 ) -> None:
-    name, server = model
-    kind, text, status, reason = FAULTS[fault]
-    server.script = Script(tokens=["Once ", "upon ", "a time"], fault=kind)
-    prompt = f"a tale of {name}, {fault}"
-    ran = tekton.aish("apollo", prompt, "-m", name)
-    assert ran.out.decode() == text
-    assert ran.status == 6, ran.err
-    assert ran.err.startswith("error: ")
-    assert reason in ran.err
-    assert len(server.prompts) == 1, "it was sent again"
-    stored_status, answer, error = turn_of(tekton, prompt)
-    assert answer == text
-    assert stored_status in ([status] if status else ["failed", "truncated"])
-    assert error
-    assert error in ran.err
+    _, text, status, reason = FAULTS[fault]
+    found = met[name, fault]
+    assert found.ran.out.decode() == text
+    assert found.ran.status == 6, found.ran.err
+    assert found.ran.err.startswith("error: ")
+    assert reason in found.ran.err
+    assert found.prompts == 1, "it was sent again"
+    assert found.turn["answer"] == text
+    assert found.turn["status"] in ([status] if status else ["failed", "truncated"])
+    assert found.turn["error"]
+    assert found.turn["error"] in found.ran.err
 
 
 def test_the_model_s_server_is_down(tekton: TektonProcess) -> None:
@@ -279,8 +308,6 @@ def test_ctrl_c_while_standard_input_is_read(tekton: TektonProcess) -> None:
 
 def is_reading(pid: int) -> bool:
     """Tell whether a process sleeps with the hub's socket open."""
-    import psutil
-
     process = psutil.Process(pid)
     return bool(process.net_connections("unix")) and process.status() == psutil.STATUS_SLEEPING
 
@@ -449,9 +476,6 @@ def test_two_hubs(tekton: TektonProcess) -> None:
 
 
 # -- the store -------------------------------------------------------------------------------
-
-Notice = Callable[[str], bool]
-
 
 @pytest.mark.parametrize("options", [[], ["--timeout", "60"]])
 def test_a_full_disk(options: list[str]) -> None:

@@ -31,6 +31,11 @@ def more_config() -> str:
 
 
 @pytest.fixture(scope="module")
+def more_personas() -> dict[str, str]:
+    return {"broken": 'role = "trouble"\nmodel = "openai/nothing-like-it"'}
+
+
+@pytest.fixture(scope="module")
 def token_file(shared_tekton: TektonProcess) -> Path:
     made = shared_tekton.tekton("token", "create", "laptop")
     assert made.status == 0, made.err
@@ -140,13 +145,7 @@ def sections(text: str) -> dict[str, str]:
 def test_all_answer_and_a_failed_one_is_shown_as_failed(
     tekton: TektonProcess, everyone: str
 ) -> None:
-    tekton.add_persona("broken", 'role = "trouble"\nmodel = "openai/nothing-like-it"')
-    try:
-        wait_for(tekton.socket("broken").exists, "the new CI")
-        ran = tekton.aish(everyone, "ship it?")
-    finally:
-        (tekton.home / "config" / "ci" / "broken.toml").unlink()
-        wait_for(lambda: not tekton.socket("broken").exists(), "the end of the new CI")
+    ran = tekton.aish(everyone, "ship it?")
     said = sections(ran.text)
     assert {"apollo", "athena", "numa", "mirror", "synthesis"} <= set(said)
     assert said["apollo"] == said["mirror"] == "ship it?"

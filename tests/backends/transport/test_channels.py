@@ -9,6 +9,7 @@ import pytest
 
 from backends.errors import ConnectionLost
 from backends.transport.base import Channel
+from backends.transport.stream import StreamChannel
 from tests.backends.stage import SOCKETS, TRANSPORTS, channel_pair, eventually, is_stuck, run
 
 every_transport = pytest.mark.parametrize("kind", TRANSPORTS)
@@ -57,6 +58,22 @@ def test_what_was_sent_before_the_end_still_arrives(kind: str) -> None:
             assert [await server.receive() for _ in range(4)] == [b"1", b"2", None, None]
             await server.close()
             await closing
+
+    run(work())
+
+
+@every_socket
+def test_closing_waits_for_what_is_still_to_be_read(kind: str) -> None:
+    async def work() -> None:
+        async with channel_pair(kind) as (client, server):
+            sending = asyncio.create_task(client.send(b"x" * 15_000_000))
+            assert await is_stuck(asyncio.shield(sending))
+            closing = asyncio.create_task(client.close())
+            assert await is_stuck(asyncio.shield(closing))
+            assert await server.receive() == b"x" * 15_000_000
+            assert await server.receive() is None
+            await server.close()
+            await asyncio.gather(sending, closing)
 
     run(work())
 
@@ -200,5 +217,36 @@ def test_a_peer_that_vanishes_is_noticed_by_who_waits(kind: str) -> None:
             client._writer.transport.abort()  # type: ignore[attr-defined]
             assert await server.receive() is None
             await eventually(lambda: server._reader.at_eof())  # type: ignore[attr-defined]
+
+    run(work())
+
+
+def test_a_reader_that_only_draws_reads_together_what_arrives() -> None:
+    async def work() -> None:
+        async with channel_pair("unix") as (client, server):
+            assert isinstance(client, StreamChannel)
+            client.gather_s = 0.05
+            reads = []
+            read = client._reader.read
+
+            async def counted(size: int) -> bytes:
+                reads.append(size)
+                return await read(size)
+
+            client._reader.read = counted  # type: ignore[method-assign]
+            numbers = [str(number).encode() for number in range(200)]
+            for number in numbers[:20]:
+                await server.send(number)
+                assert await client.receive() == number
+
+            async def receive_all() -> list[object]:
+                return [await client.receive() for _ in numbers[20:]]
+
+            receiving = asyncio.create_task(receive_all())
+            for number in numbers[20:]:
+                await server.send(number)
+                await asyncio.sleep(0)  # each is sent on its own
+            assert await receiving == numbers[20:]
+            assert len(reads) < 100
 
     run(work())

@@ -1,0 +1,431 @@
+"""The hub's life: up, down, killed, beside services of their own, and what it tells of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.model_servers import Fault, FaultKind, OllamaServer, Script
+from tests.scenarios.tekton_process import Ran, TektonProcess, wait_for
+
+
+@pytest.fixture
+def home(ollama_server: OllamaServer, ollama: OllamaServer) -> Iterator[TektonProcess]:
+    """A Tekton without a hub."""
+    config = f'[models]\ndefault = "ollama/m:latest"\n[providers.ollama]\nurl = "{ollama.url}"\n'
+    ollama.script = Script(models=("m:latest",))
+    with TektonProcess(config) as tekton:
+        yield tekton
+
+
+def entries(tekton: TektonProcess) -> dict[str, dict[str, Any]]:
+    """What `aish list` shows, by name."""
+    return {entry["name"]: entry for entry in tekton.aish("list", "--json").json}
+
+
+def services(tekton: TektonProcess) -> dict[str, dict[str, Any]]:
+    """What `tekton status` shows of services, by name."""
+    found = tekton.tekton("status", "--json").json["services"]
+    return {entry["name"]: entry for entry in found if not entry.get("is_ci")}
+
+
+def hang(tekton: TektonProcess, ollama: OllamaServer, prompt: str) -> subprocess.Popen[bytes]:
+    """Begin an answer that does not end; returns once its first piece has arrived."""
+    ollama.script = Script(tokens=["so far", "x"], fault=Fault(FaultKind.HANG, 1), models=("m:latest",))
+    process = tekton.begin("apollo", prompt)
+    assert process.stdout
+    assert process.stdout.read(100) == b"so far"
+    return process
+
+
+def test_twenty_cycles_leave_nothing(home: TektonProcess) -> None:
+    with TektonProcess() as other, ThreadPoolExecutor() as pool:
+
+        def cycle(tekton: TektonProcess) -> None:
+            for _ in range(10):
+                tekton.start()
+                tekton.stop()
+
+        list(pool.map(cycle, (home, other)))
+    assert sorted(file.name for file in (home.home / "run").rglob("*")) == ["ci", "hub.lock"]
+    before = {file.name for file in (home.home / "state").rglob("*")}
+    assert not [name for name in before if name.endswith(".tmp")]
+    assert list(home.processes()) == []
+
+
+def test_up_and_down_as_a_user_does_it_twice(home: TektonProcess) -> None:
+    for _ in range(2):
+        up = home.tekton("up", "--json")
+        assert up.status == 0, up.err
+        pid = up.json["pid"]
+        assert {entry["name"] for entry in up.json["cis"]} >= {"apollo", "mirror", "numa"}
+        assert psutil.Process(pid).terminal() is None
+        assert home.aish("mirror", "hi").out == b"hi\n"
+        assert home.tekton("down").status == 0
+        assert pid not in home.processes()
+        assert home.leftovers() == []
+    assert home.tekton("up", "-q") == Ran(0, b"", "")
+    assert home.tekton("down").status == 0
+    assert home.tekton("down") == Ran(0, b"", "no hub is running\n")
+
+
+def test_the_hub_is_killed(home: TektonProcess, ollama: OllamaServer) -> None:
+    pid = home.start()
+    process = hang(home, ollama, "to be killed")
+    os.kill(pid, signal.SIGKILL)
+    assert process.stderr
+    assert process.wait(5) == 4
+    assert b"connection was lost" in process.stderr.read()
+    assert home.hub
+    home.hub.wait()
+    home.hub = None
+    for arguments in (["mirror", "hi"], ["list"], ["mirror", "hi", "--timeout", "9"]):
+        ran = home.aish(*arguments)
+        assert (ran.status, ran.out) == (4, b"")
+        assert f"the hub (pid {pid}) died" in ran.err
+        assert "tekton up" in ran.err
+    status = home.tekton("status")
+    assert (status.status, status.out) == (4, b"")
+    assert f"the hub (pid {pid}) died" in status.err
+    assert home.tekton("down") == Ran(0, b"", "no hub is running\n")
+    home.start()
+    assert home.aish("mirror", "hi").out == b"hi\n"
+    [turn] = home.history("--search", "killed")
+    assert turn["status"] == "interrupted"
+    assert {entry["health"] for entry in entries(home).values()} == {"alive"}
+
+
+def test_of_two_that_start_at_once_one_serves_and_one_tells(home: TektonProcess) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        ups = list(pool.map(lambda _: home.tekton("up", "--json"), range(2)))
+    first, second = sorted(ups, key=lambda ran: ran.status)
+    assert (first.status, second.status) == (0, 1)
+    assert second.err.startswith(f"error: a hub runs already: pid {first.json['pid']}, sockets in ")
+    assert home.aish("mirror", "hi").out == b"hi\n"
+    assert home.tekton("down").status == 0
+
+
+def test_clean_removes_what_a_killed_hub_left(home: TektonProcess) -> None:
+    pid = home.start()
+    os.kill(pid, signal.SIGKILL)
+    assert home.hub
+    home.hub.wait()
+    home.hub = None
+    assert home.leftovers()
+    cleaned = home.tekton("clean")
+    assert cleaned.status == 0
+    assert "apollo" in cleaned.err
+    assert home.leftovers() == []
+    assert home.aish("list").err.startswith("error: no hub is running")
+
+
+@pytest.mark.parametrize("options", [[], ["--timeout", "60"]])
+def test_the_hub_ends_during_an_answer(
+    home: TektonProcess, ollama: OllamaServer, options: list[str]
+) -> None:
+    home.start()
+    ollama.script = Script(tokens=["so far", "x"], fault=Fault(FaultKind.HANG, 1), models=("m:latest",))
+    process = home.begin("apollo", "to be ended", *options)
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.read(100) == b"so far"
+    began = time.monotonic()
+    home.stop()
+    assert time.monotonic() - began < 3
+    assert process.wait(5) == 4
+    assert process.stdout.read() == b""
+    said = process.stderr.read().decode()
+    assert said.startswith("error: apollo was stopped before its answer was complete\n")
+    assert ollama.prompts[0].disconnected.wait(5)
+    home.start()
+    [turn] = home.history()
+    assert (turn["status"], turn["answer"]) == ("interrupted", "so far")
+
+
+def test_the_hub_ends_although_a_client_does_not_read(
+    home: TektonProcess, ollama: OllamaServer
+) -> None:
+    home.start()
+    ollama.script = Script(tokens=["0123456789abcdef" * 4096] * 200, models=("m:latest",))
+    process = home.begin("apollo", "a lot")
+    assert process.stdout
+    assert process.stdout.read(1) == b"0"
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    home.stop()
+    assert time.monotonic() - began < 8, "`down` waits no longer than 10 s"
+    process.kill()
+
+
+def test_a_client_that_does_not_read_holds_up_nobody(
+    home: TektonProcess, ollama: OllamaServer
+) -> None:
+    pid = home.start()
+    assert home.aish("apollo", "once, so that all is loaded").status == 0
+    ollama.script = Script(tokens=["0123456789abcdef" * 4096] * 2000, models=("m:latest",))
+    before = psutil.Process(pid).memory_info().rss
+    process = home.begin("apollo", "a lot")
+    assert process.stdout
+    assert process.stdout.read(1) == b"0"
+    for _ in range(5):
+        assert home.aish("mirror", "hi").out == b"hi\n"
+    assert psutil.Process(pid).memory_info().rss - before < 50e6, "131 MB would have to wait"
+    process.kill()
+
+
+def test_a_service_alone_serves_the_hub(home: TektonProcess) -> None:
+    engram = home.begin("serve", "engram", program="tekton")
+    wait_for(home.socket("engram", is_ci=False).exists, "the service")
+    pid = home.start()
+    found = services(home)
+    assert found["engram"]["pid"] == engram.pid
+    assert found["hermes"]["pid"] == pid
+    assert home.aish("mirror", "remember me") == Ran(0, b"remember me\n", "")
+    assert home.history()[0]["prompt"] == "remember me"
+    again = home.tekton("serve", "engram")
+    assert again.status == 1
+    assert f"process {engram.pid}" in again.err
+
+    engram.kill()
+    engram.wait()
+    ran = home.aish("mirror", "remember me too")
+    assert (ran.status, ran.out) == (0, b"remember me too\n")
+    assert ran.err.startswith("notice: this turn is not stored: ")
+    gone = wait_for(
+        lambda: services(home)["engram"]["health"] == "dead" and services(home)["engram"],
+        "its death", 2,
+    )  # fmt: skip
+    assert gone["reason"] == f"its process (pid {engram.pid}) is gone"
+    assert home.aish("history").status == 4
+    back = home.begin("serve", "engram", program="tekton")
+    wait_for(lambda: services(home)["engram"]["health"] == "alive", "its return")
+    assert home.aish("mirror", "and me") == Ran(0, b"and me\n", "")
+    assert [turn["prompt"] for turn in home.history()] == ["and me", "remember me"]
+    assert home.hub
+    home.hub.terminate()
+    assert home.hub.wait(10) == 0
+    home.hub = None
+    assert back.poll() is None, "`down` ends what the hub started and nothing else"
+    back.send_signal(signal.SIGINT)
+    assert back.wait(5) == 0
+
+
+class Events:
+    """All events of a Tekton, from the moment that this is made."""
+
+    def __init__(self, tekton: TektonProcess) -> None:
+        self._found: list[dict[str, Any]] = []
+        self._process = tekton.begin("events", "--json", program="tekton")
+        assert self._process.stdout
+        os.set_blocking(self._process.stdout.fileno(), False)
+        wait_for(lambda: tekton.aish("mirror", "x") and self._read(), "a first event")
+
+    def wait(self, subject: str) -> dict[str, Any]:
+        """Wait for an event; returns it."""
+
+        def found() -> dict[str, Any] | None:
+            return next((event for event in self._read() if event["subject"] == subject), None)
+
+        event: dict[str, Any] = wait_for(found, subject)
+        return event
+
+    def _read(self) -> list[dict[str, Any]]:
+        assert self._process.stdout
+        while part := self._process.stdout.read(1 << 20):
+            self._found += [json.loads(line) for line in part.splitlines()]
+        return self._found
+
+
+def test_the_death_of_a_served_ci_is_told_within_two_seconds(home: TektonProcess) -> None:
+    home.add_persona("icarus", 'role = "flight"\nmodel = "echo/echo"')
+    icarus = home.begin("serve", "icarus", program="tekton")
+    wait_for(home.socket("icarus").exists, "the CI")
+    home.start()
+    heard = Events(home)
+    assert entries(home)["icarus"]["pid"] == icarus.pid
+    assert home.aish("icarus", "up?").out == b"up?\n"
+    icarus.kill()
+    icarus.wait()
+    began = time.monotonic()
+    reason = f"its process (pid {icarus.pid}) is gone"
+    assert entries(home)["icarus"]["health"] == "dead"
+    assert entries(home)["icarus"]["reason"] == reason
+    died = heard.wait("ci.icarus.died")
+    assert time.monotonic() - began < 2.5
+    assert died["data"] == {"pid": icarus.pid, "reason": reason}
+    ran = home.aish("icarus", "up?")
+    assert (ran.status, ran.out) == (3, b"")
+    assert reason in ran.err
+    assert "tekton serve icarus" in ran.err
+    team = home.aish("@flight,mirror", "up?")
+    assert team.status == 3
+    assert "== icarus: failed ==" in team.text
+    assert "== mirror ==" in team.text
+    back = home.begin("serve", "icarus", program="tekton")
+    wait_for(lambda: home.aish("icarus", "up?").status == 0, "its return")
+    back.terminate()
+    assert back.wait(5) == 0
+    assert home.aish("icarus", "up?").status == 3
+    home.tekton("clean")
+
+
+def test_a_ci_whose_socket_is_gone_comes_back_as_its_error_says(home: TektonProcess) -> None:
+    home.start()
+    home.socket("mirror").unlink()
+    assert "tekton serve mirror" in home.aish("mirror", "hi").err
+    mirror = home.begin("serve", "mirror", program="tekton")
+    wait_for(lambda: home.aish("mirror", "hi").out == b"hi\n", "its return")
+    assert home.hub
+    home.hub.terminate()
+    assert home.hub.wait(10) == 0
+    home.hub = None
+    assert home.aish("mirror", "hi").out == b"hi\n", "the hub leaves alone what is not its own"
+    mirror.terminate()
+    assert mirror.wait(5) == 0
+
+
+def test_every_change_is_an_event(home: TektonProcess, ollama: OllamaServer) -> None:
+    home.start()
+    heard = Events(home)
+    home.add_persona("guest", 'role = "visitor"\nmodel = "echo/echo"')
+    heard.wait("ci.guest.started")
+    ollama.script = Script(fault=Fault(FaultKind.STATUS), models=("m:latest",))
+    home.aish("apollo", "fail")
+    assert "500" in heard.wait("ci.apollo.answer.failed")["data"]["error"]
+    process = hang(home, ollama, "stop")
+    process.send_signal(signal.SIGINT)
+    heard.wait("ci.apollo.answer.interrupted")
+    (home.home / "config" / "ci" / "guest.toml").unlink()
+    heard.wait("ci.guest.stopped")
+    heard.wait("ci.apollo.answer.started")
+
+
+def test_personas_come_change_and_go_while_the_hub_runs(home: TektonProcess) -> None:
+    home.add_persona("early", 'role = "first"\nmodel = "echo/echo"')
+    home.start()
+    assert home.aish("early", "hi").out == b"hi\n"
+    added = home.tekton("ci", "add", "late", "--role", "second", "--model", "echo/echo")
+    assert added.status == 0, added.err
+    wait_for(lambda: home.aish("late", "hi").out == b"hi\n", "the new CI")
+    assert entries(home)["late"]["role"] == "second"
+    home.add_persona("late", 'role = "third"\nmodel = "echo/echo"')
+    wait_for(lambda: entries(home)["late"]["role"] == "third", "its change")
+    began = time.monotonic()
+    assert home.aish("list").status == 0
+    assert time.monotonic() - began < 0.9, "a CI that was renewed answers at once"
+    assert home.tekton("ci", "remove", "late").status == 0
+    wait_for(lambda: "late" not in entries(home), "its going")
+    assert home.aish("late", "hi").status == 3
+    assert home.tekton("serve", "late").status == 3
+
+
+def test_debug_logs_of_all_or_of_single_components(home: TektonProcess) -> None:
+    home.start()
+    home.aish("apollo", "a secret question")
+    home.stop()
+    assert " DEBUG " not in home.log()
+    assert "a secret question" not in home.log()
+    home.start("--debug")
+    home.aish("apollo", "hi")
+    home.stop()
+    size = len(home.log())
+    home.environment["TEKTON_DEBUG"] = "hermes,providers"
+    home.start()
+    home.aish("apollo", "hi")
+    home.stop()
+    lines = [line for line in home.log()[size:].splitlines() if " DEBUG " in line]
+    assert all(" backends.hermes" in line or " backends.providers" in line for line in lines)
+
+
+def test_logs_go_on_after_they_were_rotated(home: TektonProcess) -> None:
+    home.configure("[logs]\nmax_bytes = 2000\n")
+    home.start()
+    follow = home.begin("logs", "-f", "-n", "0", program="tekton")
+    assert follow.stdout
+    names = [f"guest-{number}" for number in range(20)]
+    seen = b""
+    for name in names:
+        home.add_persona(name, 'model = "echo/echo"')
+    while b"guest-9 started" not in seen:
+        seen += follow.stdout.read(65536)
+    assert (home.home / "state" / "logs" / "hub.log.1").exists()
+    for name in names:
+        assert f"{name} started".encode() in seen, name
+    follow.kill()
+
+
+def test_a_foreground_hub_ends_with_ctrl_c(home: TektonProcess) -> None:
+    hub = home.begin("up", "--foreground", program="tekton")
+    assert hub.stderr
+    seen = b""
+    while b"mirror started" not in seen:
+        seen += hub.stderr.read(65536)
+    assert home.aish("mirror", "hi").out == b"hi\n"
+    hub.send_signal(signal.SIGINT)
+    assert hub.wait(10) == 0
+    assert home.leftovers() == []
+
+
+def test_serve_knows_its_names(home: TektonProcess) -> None:
+    ran = home.tekton("serve", "nothing")
+    assert (ran.status, ran.out) == (3, b"")
+    assert ran.err.startswith("error: no service or CI named 'nothing'\nhint: there are: ")
+
+
+def test_a_hub_that_cannot_start_says_why(home: TektonProcess) -> None:
+    (home.home / "state").mkdir()
+    (home.home / "state" / "engram.db").write_text("this is no database, whatever its name says")
+    ran = home.tekton("up")
+    assert ran.status == 1
+    assert "engram.db" in ran.err
+    assert "Traceback" not in ran.err
+    assert list(home.processes()) == []
+    assert home.leftovers() == []
+
+
+def test_a_relative_home_is_the_same_for_all(home: TektonProcess) -> None:
+    home.environment["TEKTON_HOME"] = os.path.relpath(home.home, home.home.parent)
+    environment = home.environment
+    folder = home.home.parent
+    ran = subprocess.run(
+        ["tekton", "up", "-q"], cwd=folder, env=environment, check=False, capture_output=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    try:
+        said = subprocess.run(
+            ["aish", "mirror", "hi"], cwd=folder, env=environment, check=False,
+            capture_output=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert said.stdout == b"hi\n", said.stderr
+    finally:
+        subprocess.run(["tekton", "down"], cwd=folder, env=environment, check=True)
+    home.environment["TEKTON_HOME"] = str(home.home)
+
+
+def test_a_home_with_a_long_path(home: TektonProcess) -> None:
+    """Sockets then lie in a short private folder, which client and hub compute alike."""
+    long = home.home / ("long-" * 20)
+    long.mkdir()
+    home.environment["TEKTON_HOME"] = str(long)
+    assert home.tekton("up", "-q").status == 0
+    try:
+        assert home.aish("mirror", "hi").out == b"hi\n"
+        where = Path(home.tekton("status", "--json").json["services"][0]["socket"])
+        assert len(os.fsencode(where)) < 100
+        assert where.parent.stat().st_mode & 0o777 == 0o700
+    finally:
+        assert home.tekton("down").status == 0
+    (where.parent / "hub.lock").unlink()
+    (where.parent / "ci").rmdir()
+    where.parent.rmdir()
+    home.environment["TEKTON_HOME"] = str(home.home)
