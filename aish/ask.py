@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from aish.output import HeldOutput, JsonSink, Output, PlainSink, TeamOutput, Ter
 from backends.client.discovery import canonical
 from backends.client.tekton import Tekton
 from backends.console import die_of
-from backends.errors import NotFound, TektonError, TimedOut
+from backends.errors import NotFound, TektonError, TimedOut, UsageError
 from backends.protocol.messages import Answer, Chat, Health, ListAll, Piece, ServiceInfo
 
 _DRAW_EVERY_S = 1 / 30
@@ -59,9 +60,12 @@ async def members(tekton: Tekton, target: str) -> list[str]:
     """Return the names of the CIs that a target means, each once.
 
     Raises:
+        UsageError: It names nobody.
         NotFound: No CI has that role.
     """
     parts = [part.strip() for part in target.split(",") if part.strip()]
+    if not parts:
+        raise UsageError(f"{target!r} names no CI", "`aish list` shows all")
     cis: list[ServiceInfo] = []
     if any(part in EVERYONE or part.startswith("@") for part in parts):
         directory = await tekton.call(ListAll())
@@ -72,7 +76,7 @@ async def members(tekton: Tekton, target: str) -> list[str]:
 
 def _named(part: str, cis: list[ServiceInfo]) -> list[str]:
     if part in EVERYONE:
-        return [entry.name for entry in cis]
+        return [entry.name for entry in cis if entry.health is not Health.ENDED]
     if not part.startswith("@"):
         return [canonical(part)]
     role = part[1:].lower()
@@ -124,9 +128,9 @@ def die_of_interrupt() -> None:
     """Let Ctrl-C end the process at once, with the terminal as it was; the hub cancels the rest."""
 
     def end(*_: object) -> None:
-        if sys.stdout.isatty():
-            sys.stdout.write("\x1b[0m\n")
-            sys.stdout.flush()
+        if os.isatty(1):
+            with suppress(OSError):
+                os.write(1, b"\x1b[0m\n")  # `sys.stdout` may be in the middle of a write
         die_of(signal.SIGINT)
 
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from backends.errors import NotFound, UsageError
+from backends.errors import MessageTooLarge, NotFound, UsageError
+from backends.protocol.framing import MAX_MESSAGE
 from backends.protocol.messages import Attachment
 
 _IMAGES = {
@@ -21,12 +22,19 @@ def read_attachment(path: Path) -> Attachment:
 
     Raises:
         NotFound: It cannot be read.
+        MessageTooLarge: It is larger than a message may be.
         UsageError: It is neither UTF-8 text nor a PNG, JPEG, GIF or WebP image.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_MESSAGE + 1)
     except OSError as error:
         raise NotFound(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_MESSAGE:
+        limit = f"{MAX_MESSAGE // (1024 * 1024)} MiB"
+        raise MessageTooLarge(
+            f"{path} is too large for a message; the limit is {limit}", "send it in parts"
+        )
     media_type = _image_type(data)
     if media_type:
         return Attachment(

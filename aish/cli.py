@@ -217,7 +217,11 @@ def prompt(
                 "there is no prompt", f'give one: aish {target} "hello", or pipe something in'
             )
     chat = Chat(
-        prompt=text, input=piped, model=model or None, system=system, attachments=attachments
+        prompt=text,
+        input=piped,
+        model=to_unicode(model) or None,
+        system=system and to_unicode(system),
+        attachments=attachments,
     )
     options = Options(
         is_json=as_json, streams=not no_stream, timeout_s=timeout, is_quiet=quiet,

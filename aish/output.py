@@ -146,7 +146,10 @@ class HeldOutput:
 
     def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
         """Show the text, and how it ended."""
-        self._output.take(Piece(text="".join(self._texts)))
+        text = "".join(self._texts)
+        if answer and text and not text.endswith("\n"):
+            text += "\n"  # in one write, so that answers of several processes do not mix
+        self._output.take(Piece(text=text))
         self._output.end(name, answer, failure)
 
 

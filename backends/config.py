@@ -127,7 +127,8 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Config:
     try:
         _check(config)
     except InvalidMessage as error:
-        raise ConfigError(f"the environment sets what cannot be: {error.message}") from error
+        variable = variable_of(*_path_of(error).split(".")[:2])
+        raise ConfigError(f"{variable}: {error.message}") from error
     return config
 
 

@@ -53,7 +53,11 @@ def say(line: str) -> None:
 
 
 def complain(error: TektonError, prefix: str = "") -> None:
-    """Show an error, and its hint, on stderr."""
+    """Show an error, and its hint, on stderr; with `--debug` also where it came from."""
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exception(error)
     word = paint("error:", RED, sys.stderr)
     print(f"{word} {clean_line(prefix + error.message)}", file=sys.stderr, flush=True)
     if error.hint:
@@ -63,7 +67,6 @@ def complain(error: TektonError, prefix: str = "") -> None:
 def run_program(main: Callable[[], object]) -> NoReturn:
     """Run a program to its end and exit with the status that it earned."""
     _replace_closed_streams()
-    wants_traceback = "--debug" in sys.argv
     status = 0
     try:
         main()
@@ -71,8 +74,6 @@ def run_program(main: Callable[[], object]) -> NoReturn:
         _die_as(end)
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except TektonError as error:
-        if wants_traceback:
-            raise
         complain(error)
         status = error.exit_status
     except (KeyboardInterrupt, BrokenPipeError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from backends.runtime import CI_FOLDER, MAX_NAME, RESERVED, is_private, runtime_folder
+from backends.runtime import MAX_NAME, RESERVED, is_private, runtime_folder, socket_path
 
 TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run(arguments: list[str]) -> None:
             None if "--no-stdin" in options else read_input(bool(prompt), "-" in options, options)
         )
         if not prompt and not text:
+            channel.close()
             _explain_no_prompt(arguments[0], options)
         _ask(channel, prompt, text, options)
     except _Left:
@@ -105,8 +106,9 @@ def _connect(name: str) -> _socket.socket:
         raise _Left
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        channel.connect(f"{folder}/{CI_FOLDER}/{name}.sock")
+        channel.connect(socket_path(folder, name, is_ci=True))
     except OSError:
+        channel.close()
         raise _Left from None
     if channel.fileno() < 3:
         channel.close()  # it has the number of a standard stream that is closed
@@ -130,7 +132,7 @@ def read_input(has_prompt: bool, insists: bool, options: dict[str, str]) -> str 
         kind = os.fstat(0).st_mode & _FORMAT
     except OSError:
         return None  # it is closed
-    if kind == _CHARACTER and not insists or kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE):
+    if (kind == _CHARACTER and not insists) or kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE):
         return None
     is_quiet = "-q" in options
     data = _read_all(has_prompt and kind in (_FIFO, _SOCKET) and not is_quiet)
@@ -145,7 +147,8 @@ def read_input(has_prompt: bool, insists: bool, options: dict[str, str]) -> str 
 
 
 def _read_all(tells_if_idle: bool) -> bytes:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         if tells_if_idle and not _is_readable(_IDLE_NOTICE_MS):
             _say("aish: waiting for standard input to end (--no-stdin does not read it)")

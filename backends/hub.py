@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -70,6 +71,7 @@ class Process:
         seen = _state_of(self._paths)
         try:
             await self._start()
+            gc.freeze()  # what is here now stays, so collections need not look at it
             _tell(ready, {"ready": True, "pid": os.getpid()})
             follow = asyncio.create_task(self._follow_personas(seen))
             await over.wait()

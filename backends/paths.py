@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.errors import StorageError, TektonError
-from backends.runtime import CI_FOLDER, runtime_folder
+from backends.runtime import runtime_folder, socket_path
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Paths:
 
     def socket(self, name: str, is_ci: bool) -> Path:
         """The Unix socket of a service or a CI."""
-        folder = self.runtime / CI_FOLDER if is_ci else self.runtime
-        return folder / f"{name}.sock"
+        return Path(socket_path(os.fspath(self.runtime), name, is_ci))
 
 
 def find_paths() -> Paths:

@@ -76,7 +76,7 @@ def checked(record: ServiceInfo) -> ServiceInfo:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process exists; one of another user counts."""
+    """Tell whether a process runs; one of another user counts, one that has ended does not."""
     if pid <= 0:
         return False  # to the system it would mean a group of processes
     try:
@@ -85,7 +85,16 @@ def is_running(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and only waits to be noticed, where /proc knows."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
 
 
 def _read(path: Path) -> ServiceInfo | None:

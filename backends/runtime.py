@@ -47,6 +47,11 @@ def runtime_folder() -> str:
     return folder
 
 
+def socket_path(folder: str, name: str, is_ci: bool) -> str:
+    """Return the Unix socket of a service or a CI in the runtime folder."""
+    return f"{folder}/{CI_FOLDER}/{name}.sock" if is_ci else f"{folder}/{name}.sock"
+
+
 def is_private(folder: str) -> bool:
     """Tell whether a folder is a real one, of this user, that nobody else may enter."""
     try:

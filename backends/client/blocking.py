@@ -6,13 +6,14 @@ come; for TCP and WebSockets this wraps the asynchronous client.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backends.client.discovery import locate, remote_of, target
+from backends.client.discovery import locate, remote_of, target, why_not
 from backends.errors import CannotConnect, ConnectionLost
-from backends.paths import Paths, find_paths
 from backends.protocol.connection import (
     ChunkReceived,
     Connection,
@@ -22,12 +23,12 @@ from backends.protocol.connection import (
 )
 from backends.protocol.framing import LineFramer, frame
 from backends.protocol.messages import Request
-from backends.transport.address import Address
 
 if TYPE_CHECKING:
     import asyncio
 
     from backends.client.tekton import Tekton
+    from backends.paths import Paths
 
 ResultT = TypeVar("ResultT")
 
@@ -60,10 +61,9 @@ class BlockingTekton:
 
     def stream(self, request: Request[Any]) -> Iterator[Any]:
         """Ask; yield each chunk as it comes and the result last; closing it cancels."""
-        address = self._remote or self._local(request)
-        return (
-            _ask(address, request) if address.scheme == "unix" else self._stream_elsewhere(request)
-        )
+        if self._remote and self._remote.scheme != "unix":
+            return self._stream_elsewhere(request)
+        return self._ask(request)
 
     def close(self) -> None:
         """Close every connection."""
@@ -76,10 +76,6 @@ class BlockingTekton:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _local(self, request: Request[Any]) -> Address:
-        self._paths = self._paths or find_paths()
-        return locate(self._paths, *target(request))
 
     def _stream_elsewhere(self, request: Request[Any]) -> Iterator[Any]:
         import asyncio
@@ -100,31 +96,38 @@ class BlockingTekton:
         finally:
             self._runner.run(chunks.aclose())
 
-
-def _ask(address: Address, request: Request[Any]) -> Iterator[Any]:
-    import socket
-
-    connection, framer = Connection(), LineFramer()
-    _, message = connection.request(request)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        try:
-            channel.connect(address.path)
-            channel.sendall(frame(message))
-        except OSError as error:
-            hint = "`tekton status` shows what runs"
-            raise CannotConnect(f"cannot connect to {address}: {error.strerror}", hint) from error
-        while True:
+    def _ask(self, request: Request[Any]) -> Iterator[Any]:
+        name, is_ci = target(request)
+        runtime = os.fspath(self._paths.runtime) if self._paths else None
+        address = self._remote or locate(name, is_ci, runtime)
+        connection = Connection()
+        _, message = connection.request(request)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             try:
-                data = channel.recv(1 << 18)
-            except OSError:
-                data = b""
-            if not data:
-                raise ConnectionLost("the connection was lost before the answer was complete")
-            for line in framer.feed(data):
-                event = connection.receive(line)
-                if isinstance(event, (ErrorReceived, Refused)):
-                    raise event.error
-                if isinstance(event, (ChunkReceived, ResultReceived)):
-                    yield event.value
-                if isinstance(event, ResultReceived):
-                    return
+                channel.connect(address.path)
+                channel.sendall(frame(message))
+            except OSError as error:
+                reason = f"cannot connect to {address}: {error.strerror}"
+                if self._remote:
+                    raise CannotConnect(reason) from error
+                raise why_not(name, is_ci, self._paths, reason) from error
+            yield from _answer(channel, connection)
+
+
+def _answer(channel: socket.socket, connection: Connection) -> Iterator[Any]:
+    framer = LineFramer()
+    while True:
+        try:
+            data = channel.recv(1 << 18)
+        except OSError:
+            data = b""
+        if not data:
+            raise ConnectionLost("the connection was lost before the answer was complete")
+        for line in framer.feed(data):
+            event = connection.receive(line)
+            if isinstance(event, (ErrorReceived, Refused)):
+                raise event.error
+            if isinstance(event, (ChunkReceived, ResultReceived)):
+                yield event.value
+            if isinstance(event, ResultReceived):
+                return

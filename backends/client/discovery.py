@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backends.errors import CannotConnect, NotFound
-from backends.paths import Paths
+from backends.errors import CannotConnect, NotFound, TektonError
 from backends.protocol.messages import CI_SERVICE, Health, Request, ServiceInfo
-from backends.registry import Registry, checked
-from backends.runtime import is_private
+from backends.runtime import is_private, runtime_folder, socket_path
 from backends.transport.address import Address, parse_address
+
+if TYPE_CHECKING:
+    from backends.paths import Paths
 
 START_HINT = "`tekton up` starts it"
 
@@ -40,44 +41,59 @@ def remote_of(url: str | None) -> Address | None:
     return parse_address(url) if url else None
 
 
-def locate(paths: Paths, name: str, is_ci: bool) -> Address:
-    """Return the Unix socket of the service or CI of that name.
+def locate(name: str, is_ci: bool, runtime: str | None = None) -> Address:
+    """Return the Unix socket of the service or CI of that name, whether it is there or not.
+
+    Args:
+        name: As `target` gives it.
+        is_ci: Whether it is a CI.
+        runtime: The folder of sockets; `None` asks the environment.
 
     Raises:
-        CannotConnect: No hub is running, or the service is gone.
-        NotFound: No such CI, or it is gone; the message says which and why.
+        CannotConnect: The folder of sockets is not this user's alone.
+        NotFound: Nothing can have that name.
     """
-    if paths.runtime.exists() and not is_private(os.fspath(paths.runtime)):
+    folder = runtime or runtime_folder()
+    if os.path.lexists(folder) and not is_private(folder):
         raise CannotConnect(
-            f"the folder of sockets {paths.runtime} is not this user's alone, so it is not used",
+            f"the folder of sockets {folder} is not this user's alone, so it is not used",
             "look who made it, remove it, then `tekton up`",
         )
-    registry = Registry(paths.registry)
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise why_not(name, is_ci)
+    return Address("unix", path=socket_path(folder, name, is_ci))
+
+
+def why_not(
+    name: str, is_ci: bool, paths: Paths | None = None, reason: str | None = None
+) -> TektonError:
+    """Find out why nobody answers at the socket of a service or CI.
+
+    Returns:
+        `CannotConnect`: no hub is running, or the service is gone; `NotFound`: no such CI, or it
+        is gone. `reason` is told where the record says that it should be there.
+    """
+    from backends.paths import find_paths
+    from backends.registry import Registry, checked
+
+    registry = Registry((paths or find_paths()).registry)
     record = registry.find(name, is_ci)
-    if record and checked(record).health is Health.ALIVE:
-        return Address("unix", path=record.socket)
     alive = [found for found in registry.live_records() if found.health is Health.ALIVE]
     if not alive:
-        raise _no_hub(registry)
+        left = next((found for found in registry.records() if found.health is Health.ALIVE), None)
+        if left is None:
+            return CannotConnect("no hub is running", START_HINT)
+        return CannotConnect(f"the hub (pid {left.pid}) died without saying goodbye", START_HINT)
     if record is None:
-        raise NotFound(
-            f"no {'CI' if is_ci else 'service'} named {name!r}", _suggest(name, is_ci, alive)
-        )
+        kind = "CI" if is_ci else "service"
+        return NotFound(f"no {kind} named {name!r}", _suggest(name, is_ci, alive))
+    why = checked(record).reason or reason or "it does not answer"
     if is_ci:
-        raise NotFound(
-            f"CI {name!r} is gone: {checked(record).reason}",
+        return NotFound(
+            f"CI {name!r} is gone: {why}",
             f"bring it back with `tekton serve {name}`, or all with `tekton down && tekton up`",
         )
-    raise CannotConnect(
-        f"{name} is gone: {checked(record).reason}", f"`tekton serve {name}` brings it back"
-    )
-
-
-def _no_hub(registry: Registry) -> CannotConnect:
-    left = next((found for found in registry.records() if found.health is Health.ALIVE), None)
-    if left is None:
-        return CannotConnect("no hub is running", START_HINT)
-    return CannotConnect(f"the hub (pid {left.pid}) died without saying goodbye", START_HINT)
+    return CannotConnect(f"{name} is gone: {why}", f"`tekton serve {name}` brings it back")
 
 
 def _suggest(name: str, is_ci: bool, alive: list[ServiceInfo]) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.client.client import Client
-from backends.client.discovery import canonical, locate, read_token, remote_of, target
-from backends.paths import Paths, find_paths
+from backends.client.discovery import canonical, locate, read_token, remote_of, target, why_not
+from backends.errors import CannotConnect
+from backends.paths import Paths
 from backends.protocol.messages import Answer, Chat, Piece, Request
 from backends.transport.address import Address
 
@@ -49,6 +50,7 @@ class Tekton:
         token_file = token_file or (Path(named) if named else None)
         self._token = read_token(token_file) if token_file and self._remote else None
         self._paths = paths
+        self._runtime = os.fspath(paths.runtime) if paths else None
         self._clients: dict[Address, Client] = {}
         self._connecting: dict[Address, asyncio.Lock] = {}
 
@@ -89,15 +91,16 @@ class Tekton:
         await self.close()
 
     async def _client_for(self, request: Request[Any]) -> Client:
-        address = self._remote or self._local(request)
+        name, is_ci = target(request)
+        address = self._remote or locate(name, is_ci, self._runtime)
         async with self._connecting.setdefault(address, asyncio.Lock()):
             client = self._clients.get(address)
             if client is None or not client.is_open:
-                client = self._clients[address] = await Client.connect(
-                    address, self._token, gather_s=self._gather_s
-                )
+                try:
+                    client = await Client.connect(address, self._token, gather_s=self._gather_s)
+                except CannotConnect as error:
+                    if self._remote:
+                        raise
+                    raise why_not(name, is_ci, self._paths, error.message) from error
+                self._clients[address] = client
         return client
-
-    def _local(self, request: Request[Any]) -> Address:
-        self._paths = self._paths or find_paths()
-        return locate(self._paths, *target(request))

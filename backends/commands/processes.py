@@ -77,6 +77,7 @@ def down(
 ) -> None:
     """tekton down: end the hub and what it started, nothing else."""
     from backends.hub_record import is_locked, read_hub_record
+    from backends.registry import is_running
 
     paths = find_paths()
     if not is_locked(paths):
@@ -86,7 +87,7 @@ def down(
     with suppress(ProcessLookupError):  # it may be on its way out already
         os.kill(pid, signal.SIGTERM)
     _wait(
-        lambda: not is_locked(paths),
+        lambda: not is_locked(paths) and not is_running(pid),
         _STOP_S,
         f"the hub (pid {pid}) does not end",
         f"`kill -9 {pid}` ends it",

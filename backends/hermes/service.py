@@ -86,7 +86,7 @@ class Hermes(Service):
         while True:
             for record in self.context.registry.records():
                 key, found = (record.name, record.is_ci), checked(record)
-                if found.health is Health.ALIVE:
+                if found.health is not Health.DEAD:
                     dead.discard(key)
                 elif key not in dead:
                     dead.add(key)

@@ -68,7 +68,7 @@ def _memory(facts: Facts, directory: Directory) -> str:
 
 
 def _disk(facts: Facts, directory: Directory) -> str:
-    share = facts.disk_free / facts.disk_total
+    share = facts.disk_free / max(facts.disk_total, 1)  # some file systems tell no size
     return f"**Disk**: {_size(facts.disk_free)} of {_size(facts.disk_total)} free ({share:.0%})"
 
 

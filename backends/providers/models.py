@@ -105,13 +105,19 @@ class Models:
 
     async def price(self, model: str, usage: Usage) -> float | None:
         """Return the cost in US dollars of what was used, or `None` where it is not known."""
-        provider = model.partition("/")[0]
-        if (await self.probe(provider)).is_local:
+        if (await self._last_seen(model.partition("/")[0])).is_local:
             return 0.0
         price = _longest_match(self._config.prices.models, model)
         if price is None or usage.input_tokens is None or usage.output_tokens is None:
             return None
         return (usage.input_tokens * price.input + usage.output_tokens * price.output) / 1_000_000
+
+    async def _last_seen(self, name: str) -> Probe:
+        """Return what was found there at any time: an answer must not wait for another look."""
+        seen = self._probes.get(name)
+        if seen and seen[1].done() and not seen[1].cancelled() and not seen[1].exception():
+            return seen[1].result()
+        return await self.probe(name)
 
     def use(self) -> None:
         """Count one more user; `release` takes it back."""

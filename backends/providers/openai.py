@@ -179,7 +179,8 @@ def _is_for_embeddings(model: str) -> bool:
 async def _events(response: httpx.Response) -> AsyncGenerator[deque[str], None]:
     """Yield the events of each network read together, until its reader has taken all of them."""
     decoder = EventDecoder()
-    async for piece in response.aiter_bytes():
+    is_packed = response.headers.get("content-encoding", "identity") != "identity"
+    async for piece in response.aiter_bytes() if is_packed else response.aiter_raw():
         events = deque(decoder.feed(piece))
         while events:
             yield events

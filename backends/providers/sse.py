@@ -24,6 +24,8 @@ class EventDecoder:
         Raises:
             ValueError: Not UTF-8, or an event is larger than `MAX_EVENT`.
         """
+        if self._is_idle() and (data := _whole_event(piece)):
+            return [data.decode()]
         if self._after_return and piece.startswith(b"\n"):
             piece = piece[1:]
         self._after_return = piece.endswith(b"\r") if piece else self._after_return
@@ -45,6 +47,9 @@ class EventDecoder:
             self._size = len(self._line[0])
         return complete
 
+    def _is_idle(self) -> bool:
+        return not (self._data or self._after_return or any(self._line))
+
     def _take(self, line: bytes, complete: list[str]) -> None:
         if not line:
             if self._data:
@@ -54,3 +59,10 @@ class EventDecoder:
             self._data.append(line[6 if line[5:6] == b" " else 5 :].decode())
         elif line == b"data":
             self._data.append("")
+
+
+def _whole_event(piece: bytes) -> bytes | None:
+    """Return the data of a piece that is one event on one line, as nearly all are."""
+    if piece[:6] != b"data: " or piece[-2:] != b"\n\n":
+        return None
+    return None if b"\n" in piece[:-2] or b"\r" in piece else piece[6:-2]

@@ -74,7 +74,13 @@ class Runner:
         """
         running = self._running.pop((service.name, service.is_ci))
         self._context.publish(f"{_subject(service)}.stopped")
-        await running.close()
+        try:
+            self._sign_off(service, leaves_record)  # first, or it would look like a death
+        finally:
+            await running.close()
+        log.info("%s stopped", service.name, extra={"service": service.name})
+
+    def _sign_off(self, service: Service, leaves_record: bool) -> None:
         found = self._context.registry.find(service.name, service.is_ci)
         if found is not None and found.pid != os.getpid():
             pass  # another process has taken over meanwhile; the record is its own
@@ -88,12 +94,14 @@ class Runner:
             self._context.registry.write(ended)
         else:
             self._context.registry.remove(service.name, service.is_ci)
-        log.info("%s stopped", service.name, extra={"service": service.name})
 
     async def stop_all(self, leaves_records: bool = False) -> None:
-        """Stop everything, the last started first."""
+        """Stop everything, the last started first; one that fails does not keep the others."""
         for service in reversed(self.services):
-            await self.stop(service, leaves_records)
+            try:
+                await self.stop(service, leaves_records)
+            except Exception:
+                log.exception("%s did not stop well", service.name)
 
     def serve(self, service: Service, channel: Channel) -> asyncio.Task[None]:
         """Serve a channel of this process; the task ends with the channel."""
@@ -114,7 +122,10 @@ class Runner:
             if channel.peer.is_local and not channel.peer.is_trusted:
                 log.warning("refused a process of another user (%s)", channel.peer.where)
                 return
-            await running.spawn(Session(service, channel, self._gate).run())
+            session = running.spawn(Session(service, channel, self._gate).run())
+            await asyncio.wait([session])
+            if not session.cancelled():
+                session.result()  # raises what went wrong
 
         path = self._context.paths.socket(service.name, service.is_ci)
         private_folder(path.parent)

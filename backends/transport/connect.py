@@ -20,7 +20,8 @@ async def open_channel(
         TimedOut: No connection within the time.
     """
     try:
-        return await asyncio.wait_for(_open(address, token), timeout_s)
+        async with asyncio.timeout(timeout_s):  # `wait_for` can lose a cancel in Python 3.11
+            return await _open(address, token)
     except TimeoutError:
         raise TimedOut(f"no connection to {address} within {timeout_s:g} s") from None
     except OSError as error:

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from backends.errors import AlreadyRunning, TektonError
@@ -132,7 +133,8 @@ async def _serve(channel: Channel, on_channel: OnChannel) -> None:
     except Exception:
         log.exception("connection of %s failed", channel.peer.where)
     finally:
-        await channel.close()
+        with suppress(asyncio.CancelledError):  # asyncio complains of a task that ends cancelled
+            await channel.close()
 
 
 def _make_way(path: Path) -> None:

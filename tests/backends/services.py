@@ -200,6 +200,7 @@ def elsewhere(work: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> 
     try:
         yield entered.result(timeout=10)
     finally:
-        loop.call_soon_threadsafe(over.set)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(over.set)
         thread.join(10)
         assert not thread.is_alive()

@@ -31,12 +31,21 @@ def run(work: Coroutine[Any, Any, T], seconds: float = 30) -> T:
     async def main() -> T:
         async with asyncio.timeout(seconds):
             found = await work
-        await eventually(lambda: len(asyncio.all_tasks()) == 1)
+        await nothing_is_left()
         return found
 
     found = asyncio.run(main())
-    gc.collect()  # a socket that nobody closed warns now, and so fails this test
+    gc.collect(1)  # a socket that nobody closed warns now, and so fails this test
     return found
+
+
+async def nothing_is_left() -> None:
+    """Wait until every other task has ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    while others:
+        _, pending = await asyncio.wait(others, timeout=5)
+        assert not pending, f"still under way: {pending}"
+        others = asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 5) -> None:

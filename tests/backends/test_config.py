@@ -131,6 +131,7 @@ def test_every_service_has_a_port() -> None:
         ("[tcp.ports]\nhermes = 1\napollo = 70000\n", 3, "tcp.ports.apollo must be from 0 to 65"),
         ("[tcp.ports]\napollo = -1\n", 2, "tcp.ports.apollo must be from 0 to 65535, not -1"),
         ("[logs]\nlevel = 'loud'\n", 2, "logs.level must be one of ['debug', 'info', 'warning'"),
+        ("[tcp]\nenabled = true\nhost = '0.0.0.0'\n", 3, "tcp.host must be one of ['127.0.0.1', '"),
         ("[logs]\nmax_bytes = 99999999999999999999\n", 2, "logs.max_bytes must be a number of at"),
         ("[providers]\nollama = 5\n", 2, "providers.ollama must be an object"),
         ("[providers.ollama]\ntemperature = nan\n", 2, "providers.ollama.temperature must be a"),
@@ -215,6 +216,7 @@ def test_the_environment_comes_before_the_file(
         ("TEKTON_TCP_ENABLED", "", "TEKTON_TCP_ENABLED must be true or false, not ''"),
         ("TEKTON_LOGS_MAX_BYTES", "1e6", "TEKTON_LOGS_MAX_BYTES must be a whole number"),
         ("TEKTON_LOGS_MAX_BYTES", "-1", "TEKTON_LOGS_MAX_BYTES must be a whole number"),
+        ("TEKTON_TCP_HOST", "0.0.0.0", "TEKTON_TCP_HOST: tcp.host must be one of"),
         ("TEKTON_LOGS_LEVEL", "loud", "TEKTON_LOGS_LEVEL: logs.level must be one of ['debug'"),
     ],
 )

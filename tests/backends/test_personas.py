@@ -101,6 +101,12 @@ def test_a_word_of_aish_cannot_be_a_name(name: str) -> None:
         check_name(name)
 
 
+def test_numa_is_no_persona(tmp_path: Path) -> None:
+    write(tmp_path, "numa", 'role = "other"')
+    with pytest.raises(ConfigError, match=r"numa\.toml: numa is a CI of its own"):
+        load_personas(tmp_path)
+
+
 def test_the_other_way_to_write_a_name_is_not_another_name() -> None:
     with pytest.raises(UsageError) as raised:
         check_name("apollo-ci")

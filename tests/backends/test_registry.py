@@ -127,7 +127,7 @@ def test_a_record_that_says_when_it_ended_is_believed() -> None:
     assert checked(ended) == ended
 
 
-@pytest.mark.parametrize("pid", [0, -1, -os.getpid(), 2**40, 2**62])
+@pytest.mark.parametrize("pid", [0, -1, pytest.param(-os.getpid(), id="-self"), 2**40, 2**62])
 def test_what_is_no_process_id_is_not_running(pid: int) -> None:
     assert not is_running(pid)
 
@@ -138,3 +138,10 @@ def test_a_process_of_another_user_is_running(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "kill", refuse)
     assert is_running(1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc tells")
+def test_a_process_that_ended_and_was_not_noticed_yet_is_not_running() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_running(process.pid)

@@ -201,6 +201,10 @@ class TektonProcess:
         self._begun.append(process)
         return process
 
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process with this Tekton."""
+        self._begun.append(process)
+
     def terminal(self, *arguments: str, program: str = "aish", rows: int = 24) -> Terminal:
         """Start a program on a terminal of its own."""
         terminal = Terminal([str(BIN / program), *arguments], self.environment, self.home, rows)

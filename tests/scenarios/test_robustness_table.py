@@ -21,7 +21,7 @@ from tests.model_servers import (
     Script,
 )
 from tests.scenarios.conftest import MODELS
-from tests.scenarios.tekton_process import PATIENCE_S, TektonProcess, wait_for
+from tests.scenarios.tekton_process import PATIENCE_S, TektonProcess
 
 CLIENTS = {"fast": [], "full": ["--timeout", "60"]}
 TOKENS = ["It ", "was ", "a dark"]
@@ -51,6 +51,33 @@ def server(
 def model(request: pytest.FixtureRequest, server: object) -> str:
     name = type(server).__name__.removesuffix("Server").lower()
     return MODELS[name]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idle(shared_tekton: TektonProcess) -> list[tuple[subprocess.Popen[bytes], int]]:
+    """Both clients beside a pipe that nobody writes to, and its other end."""
+    begun = []
+    for options in CLIENTS.values():
+        reading, writing = os.pipe()
+        begun.append((shared_tekton.begin("mirror", "row 5", *options, stdin=reading), writing))
+        os.close(reading)
+    return begun
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(shared_tekton: TektonProcess) -> list[subprocess.Popen[bytes]]:
+    """Both clients behind a producer that sleeps for 4 s first."""
+    begun = []
+    for options in CLIENTS.values():
+        producer = subprocess.Popen(
+            ["bash", "-c", "sleep 4; head -c 60000 /dev/zero | tr '\\0' x"],
+            stdout=subprocess.PIPE, env=shared_tekton.environment,
+        )  # fmt: skip
+        assert producer.stdout
+        begun.append(shared_tekton.begin("mirror", *options, stdin=producer.stdout.fileno()))
+        producer.stdout.close()
+        shared_tekton.watch(producer)
+    return begun
 
 
 Server = OllamaServer | OpenAIServer | AnthropicServer
@@ -100,35 +127,30 @@ def test_row_4_the_stream_ends_without_its_marker(
     assert len(server.prompts) == 1
 
 
-def test_row_5_standard_input_is_open_but_idle(tekton: TektonProcess) -> None:
+def test_row_5_standard_input_is_open_but_idle(
+    tekton: TektonProcess, idle: list[tuple[subprocess.Popen[bytes], int]]
+) -> None:
     """A notice after 2 s, and an answer as soon as the input ends."""
-    begun = []
-    for options in CLIENTS.values():
-        reading, writing = os.pipe()
-        begun.append((tekton.begin("apollo", "row 5", *options, stdin=reading), writing))
-        os.close(reading)
-    for process, writing in begun:
+    for process, writing in idle:
         assert process.stderr
         assert process.stdout
         assert b"waiting for standard input" in process.stderr.read(1000)
+        assert process.poll() is None
         os.close(writing)
         assert process.stdout.read() == b"row 5\n"
         assert process.wait(PATIENCE_S) == 0
 
 
-def test_row_6_standard_input_is_late(tekton: TektonProcess) -> None:
+def test_row_6_standard_input_is_late(
+    tekton: TektonProcess, late: list[subprocess.Popen[bytes]]
+) -> None:
     """60 kB from a producer that is 4 s late arrive whole."""
-    producer = "(sleep 4; head -c 60000 /dev/zero | tr '\\0' x)"
-    clients = " ".join(
-        f">(aish apollo {' '.join(options)} > {name}.out 2> {name}.err)"
-        for name, options in CLIENTS.items()
-    )
-    assert tekton.shell(f"{producer} | tee {clients} > /dev/null").status == 0
-    for name in CLIENTS:
-        out = tekton.home / f"{name}.out"
-        wait_for(lambda out=out: out.stat().st_size > 60_000, "an answer")
-        assert out.read_bytes() == b"x" * 60_000 + b"\n"
-        assert (tekton.home / f"{name}.err").read_text() == ""
+    for process in late:
+        assert process.stderr
+        assert process.stdout
+        assert process.stdout.read() == b"x" * 60_000 + b"\n"
+        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_row_7_sigint(

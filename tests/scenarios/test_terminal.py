@@ -49,22 +49,22 @@ ATTACKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("cut", ["character by character", "line by line"])
 def test_escape_sequences_never_reach_the_terminal(
-    tekton: TektonProcess, ollama: OllamaServer, attack: str
+    tekton: TektonProcess, ollama: OllamaServer, cut: str
 ) -> None:
-    """However they are cut: here a character at a time."""
-    ollama.script = Script(tokens=["before ", *attack, " after\n", "**", attack, "**\n"])
-    terminal = tekton.terminal("apollo", f"show {attack!r}")
+    lines = [f"{n} before {attack} after {n}\n\n**{attack}**\n\n" for n, attack in enumerate(ATTACKS)]
+    ollama.script = Script(tokens=lines if cut == "line by line" else list("".join(lines)))
+    terminal = tekton.terminal("apollo", "attack me")
     assert terminal.wait() == 0
-    assert b"before" in terminal.shown
-    assert b"after" in terminal.shown
-    shown = OWN.sub(b"", terminal.shown).decode()
+    allowed = rb"\x1b\[(?:[0-9;]*m|[0-9]*[ABCDGKJ]|\?25[hl]|\?2026[hl]|\?7[hl])"
+    shown = re.sub(allowed, b"", terminal.shown).decode()
     assert not set(shown) & set("\x1b\x07\x08\x90\x9b\x9c\u202e\u202c\u200b"), repr(shown)
+    for number in range(len(ATTACKS)):
+        assert f"{number} before" in shown
+        assert f"after {number}" in shown
     for word in ("owned", "ZXZpbA", "http://evil", "secret"):
         assert word not in shown
-    allowed = rb"\x1b\[(?:[0-9;]*m|[0-9]*[ABCDGKJ]|\?25[hl]|\?2026[hl]|\?7[hl])"
-    assert re.sub(allowed, b"", terminal.shown).count(b"\x1b") == 0
 
 
 def test_escape_sequences_in_an_error_never_reach_the_terminal(
@@ -96,11 +96,9 @@ def test_ctrl_c_kills_and_leaves_the_terminal_as_it_was(
     request = ollama.wait_request()
     terminal.wait_for(b"so far")
     terminal.type("\x03")
-    assert terminal.wait() == -signal.SIGINT
+    assert terminal.wait() == -signal.SIGINT, terminal.shown
     assert request.disconnected.wait(5), "the provider's request goes on"
-    assert terminal.shown.endswith((b"\x1b[0m\r\n", b"\x1b[0m\n", b"\x1b[0m")) or (
-        b"\x1b[0m" in terminal.shown[terminal.shown.rindex(b"so far") :]
-    )
+    assert terminal.shown.endswith(b"\x1b[0m\r\n")
     assert b"Traceback" not in terminal.shown
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backends.client.discovery import canonical, locate, read_token, remote_of, target
+from backends.client.discovery import canonical, locate, read_token, remote_of, target, why_not
 from backends.errors import CannotConnect, NotFound, TektonError, UsageError
 from backends.paths import Paths, find_paths, private_folder
 from backends.protocol.messages import (
@@ -60,9 +59,11 @@ def add(paths: Paths, name: str, is_ci: bool = True, **fields: Any) -> None:
 
 
 def failure(paths: Paths, name: str, is_ci: bool = True) -> TektonError:
-    with pytest.raises(TektonError) as raised:
-        locate(paths, name, is_ci)
-    return raised.value
+    try:
+        locate(name, is_ci)
+    except TektonError as error:
+        return error
+    return why_not(name, is_ci, paths)
 
 
 TURN = Turn(id="1", session="s", ci="apollo", status=TurnStatus.RUNNING, prompt="")
@@ -95,13 +96,17 @@ def test_a_ci_has_one_name_however_it_is_written(name: str) -> None:
     assert canonical(name) == "apollo"
 
 
-def test_a_live_record_leads_to_its_socket(paths: Paths) -> None:
+def test_a_name_leads_to_its_socket(paths: Paths) -> None:
+    assert locate("apollo", True) == Address("unix", path=f"{paths.runtime}/ci/apollo.sock")
+    assert locate("rhetor", False) == Address("unix", path=f"{paths.runtime}/rhetor.sock")
+    assert locate("rhetor", True, "/x") == Address("unix", path="/x/ci/rhetor.sock")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../hermes", "a/b", "a b", "x\n"])
+def test_a_name_that_leads_elsewhere_is_no_name(paths: Paths, name: str) -> None:
     add(paths, "apollo")
-    add(paths, "rhetor", is_ci=False)
-    add(paths, "rhetor")
-    assert locate(paths, "apollo", True) == Address("unix", path=f"{paths.runtime}/ci/apollo.sock")
-    assert locate(paths, "rhetor", False) == Address("unix", path=f"{paths.runtime}/rhetor.sock")
-    assert locate(paths, "rhetor", True) == Address("unix", path=f"{paths.runtime}/ci/rhetor.sock")
+    with pytest.raises(NotFound, match="no CI named"):
+        locate(name, True)
 
 
 # -- why nobody answers -----------------------------------------------------------------------------
@@ -232,10 +237,8 @@ def test_a_token_file_that_cannot_be_used_is_told(tmp_path: Path, content: bytes
     assert "secret" not in raised.value.message
 
 
-def test_a_socket_without_a_listener_is_found_but_does_not_answer(paths: Paths) -> None:
-    """Whether somebody listens is learned by connecting."""
-    with socket.socket(socket.AF_UNIX) as dead:
-        private_folder(paths.runtime / "ci")
-        dead.bind(os.fspath(paths.socket("apollo", is_ci=True)))
-    add(paths, "apollo", socket=os.fspath(paths.socket("apollo", is_ci=True)))
-    assert locate(paths, "apollo", True).scheme == "unix"
+def test_one_on_record_who_does_not_answer_is_told_with_the_reason(paths: Paths) -> None:
+    add(paths, "apollo")
+    error = why_not("apollo", True, paths, "cannot connect: Connection refused")
+    assert isinstance(error, NotFound)
+    assert error.message == "CI 'apollo' is gone: cannot connect: Connection refused"

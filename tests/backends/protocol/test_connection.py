@@ -328,7 +328,8 @@ def asked(server: Connection, number: RequestId = 1, method: str = "list") -> No
 
 @pytest.mark.parametrize(
     ("message", "kind", "code", "words", "number"),
-    [
+    ids=lambda part: "" if isinstance(part, bytes) else None,
+    argvalues=[
         (Oversized(1 << 20), "too_large", -32700, "message larger than the limit of 1048576 b", None),
         (b"hello", "protocol", -32700, "not a JSON message: Expecting value", None),
         (b"\xff", "protocol", -32700, "not a JSON message: 'utf-8' codec can't decode", None),

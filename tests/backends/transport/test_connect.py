@@ -99,3 +99,24 @@ def test_lines_that_come_together_may_be_read_together(tekton_home: Path) -> Non
         server.close()
 
     run(work())
+
+
+def test_a_cancel_is_not_lost_to_a_connection_that_fails_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        async def fail(path: str) -> None:
+            connecting.cancel()
+            raise FileNotFoundError
+
+        async def connect_and_go_on() -> None:
+            with pytest.raises(CannotConnect):
+                await open_channel(Address("unix", path="/x"))
+            await asyncio.sleep(0)
+
+        monkeypatch.setattr(connect, "open_unix", fail)
+        connecting = asyncio.create_task(connect_and_go_on())
+        await asyncio.wait([connecting])
+        assert connecting.cancelled()
+
+    run(work())

@@ -1,4 +1,4 @@
-"""The packages that the how-to pages tell to write, installed offline and used."""
+"""The code that the how-to pages show: packages installed offline and used, programs run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.docs.pages import DOCS, files
 from tests.scenarios.tekton_process import PATIENCE_S, TektonProcess
 
 PROVIDER = DOCS / "how-to" / "your-own-provider.md"
+SCRIPTS = DOCS / "how-to" / "scripts.md"
 SERVICE = DOCS / "how-to" / "your-own-service.md"
 
 
@@ -91,4 +92,14 @@ def test_a_program_is_a_ci(tmp_path: Path) -> None:
         ran = tekton.aish("oracle", "shall we?")
         assert (ran.status, ran.out, ran.err) == (0, b"yes\n", "")
         assert tekton.wait_turn("shall we?", "complete")["model"] == "oracle/letters"
+        tekton.stop()
+
+
+def test_the_program_prompts_a_ci(tmp_path: Path) -> None:
+    file = tmp_path / "ask.py"
+    file.write_text(files(SCRIPTS)["ask.py"], encoding="utf-8")
+    with TektonProcess() as tekton:
+        tekton.start()
+        ran = tekton.run([sys.executable, str(file)])
+        assert (ran.status, ran.out, ran.err) == (0, b"hello\necho/echo\n", "")
         tekton.stop()
