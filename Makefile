@@ -16,6 +16,9 @@ PYTHONS = python3.13 python3.12 python3.11 python3
 VENV ?= .venv
 endif
 
+# Most tests wait for processes, so that a third worker still finds something to do on two cores.
+SPREAD = --numprocesses 3 --dist loadfile
+
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -33,7 +36,7 @@ demo: $(READY) ## Run the main job on real input and show it
 	@PATH="$$(cd $(BIN) && pwd):$$PATH" sh docs/demo.sh
 
 test: $(READY) ## Run the tests: offline, without a model
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 check: lint coverage ## All that must pass before a push
 
@@ -47,7 +50,7 @@ lint: $(READY) ## Format, lint, types, imports, security, generated docs
 
 coverage: $(READY) ## The tests again, with the branches they reach, those of child processes too
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest $(SPREAD) $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -128,7 +128,8 @@ class JsonSink:
                 "message": failure.message,
                 "hint": failure.hint,
             }
-        write_bytes(json.dumps(found, ensure_ascii=sys.stdout.isatty()).encode("utf-8", "replace") + b"\n")
+        line = json.dumps(found, ensure_ascii=sys.stdout.isatty())
+        write_bytes(line.encode("utf-8", "replace") + b"\n")
 
 
 class HeldOutput:

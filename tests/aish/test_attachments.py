@@ -23,9 +23,7 @@ IMAGES = {
 def test_text_is_sent_as_text(tmp_path: Path, text: str) -> None:
     file = tmp_path / "notes.png"
     file.write_text(text, encoding="utf-8", newline="")
-    assert read_attachment(file) == Attachment(
-        name="notes.png", media_type="text/plain", text=text
-    )
+    assert read_attachment(file) == Attachment(name="notes.png", media_type="text/plain", text=text)
 
 
 @pytest.mark.parametrize("media_type", list(IMAGES))

@@ -50,7 +50,11 @@ def test_the_first_word_is_no_option_and_no_option_s_value(
 
 
 def test_every_verb_is_reserved() -> None:
-    verbs = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    verbs = {
+        command.name or command.callback.__name__
+        for command in app.registered_commands
+        if command.callback
+    }
     assert verbs
     assert verbs <= RESERVED
 
@@ -76,7 +80,9 @@ def test_help_of_a_prompt_names_every_option() -> None:
 def test_a_word_that_aish_keeps_for_later_is_no_ci(word: str) -> None:
     ran = run(word, "hello")
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.startswith(f"error: aish has no verb {word!r}\nhint: there are: history, list")
+    assert ran.stderr.startswith(
+        f"error: aish has no verb {word!r}\nhint: there are: history, list"
+    )
 
 
 def test_an_option_may_stand_before_the_verb() -> None:

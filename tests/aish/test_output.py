@@ -44,7 +44,9 @@ def give(sink: Output, *texts: str, failure: TektonError | None = None) -> None:
     sink.end("apollo", None if failure else ANSWER, failure)
 
 
-def test_text_passes_as_it_is_and_ends_with_a_newline(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_text_passes_as_it_is_and_ends_with_a_newline(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
     give(plain(), "a\x1b[31m", "\r\n", "é\0", "end")
     assert capfdbinary.readouterr() == (b"a\x1b[31m\r\n\xc3\xa9\0end\n", b"")
 

@@ -1,4 +1,4 @@
-"""A whole Tekton for a test: a home and a hub of its own, and the programs that talk to it.
+r"""A whole Tekton for a test: a home and a hub of its own, and the programs that talk to it.
 
     with TektonProcess(config) as tekton:
         ran = tekton.aish("mirror", "hi")
@@ -181,8 +181,8 @@ class TektonProcess:
         if input is None and stdin is None:
             stdin = subprocess.DEVNULL
         ran = subprocess.run(
-            command, input=input, stdin=stdin, capture_output=True, timeout=timeout_s, cwd=self.home,
-            env=self.environment | dict(variables or {}), check=False,
+            command, input=input, stdin=stdin, capture_output=True, timeout=timeout_s,
+            cwd=self.home, env=self.environment | dict(variables or {}), check=False,
         )  # fmt: skip
         return Ran(ran.returncode, ran.stdout, ran.stderr.decode())
 
@@ -225,7 +225,8 @@ class TektonProcess:
             turns = [turn for turn in self.history("-n", "200") if turn["prompt"] == prompt]
             return next((turn for turn in turns if turn["status"] == status), None)
 
-        return wait_for(found, f"a turn {prompt!r} that is {status}")
+        turn: dict[str, Any] = wait_for(found, f"a turn {prompt!r} that is {status}")
+        return turn
 
     # -- the end ---------------------------------------------------------------------------
 

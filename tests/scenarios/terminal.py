@@ -38,7 +38,7 @@ class Terminal:
         os.close(slave)
 
     def type(self, text: str) -> None:
-        """Type something; `\\x03` is Ctrl-C and `\\x04` Ctrl-D."""
+        """Type something; character 3 is Ctrl-C, and 4 is Ctrl-D."""
         os.write(self._master, text.encode())
 
     def wait_for(self, text: bytes, timeout_s: float = 20.0) -> None:

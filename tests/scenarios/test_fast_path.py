@@ -12,7 +12,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,19 +35,19 @@ def home() -> Iterator[TektonProcess]:
 
 
 @pytest.fixture(scope="module")
-def exchanges() -> dict[str, list[Step]]:
-    """Every exchange by its name, and the same cut elsewhere; what has no name is a short answer."""
+def exchanges() -> dict[str, Sequence[Step]]:
+    """Every exchange by its name, and the same cut elsewhere; without a name, a short answer."""
     cut = {f"{name}, cut": _cut(steps, len(name)) for name, steps in EXCHANGES.items()}
     return {"": [chunk("x"), result()], **EXCHANGES, **cut}
 
 
 @pytest.fixture
-def ci(home: TektonProcess, exchanges: dict[str, list[Step]]) -> Iterator[ReplayedCI]:
+def ci(home: TektonProcess, exchanges: dict[str, Sequence[Step]]) -> Iterator[ReplayedCI]:
     with ReplayedCI(home.home, exchanges) as replayed:
         yield replayed
 
 
-def _cut(steps: list[Step], seed: int) -> list[Step]:
+def _cut(steps: Sequence[Step], seed: int) -> list[Step]:
     """Cut the same bytes into arbitrary pieces, characters and escapes included."""
     data = b"".join(step for step in steps if step)
     chance = random.Random(seed)
@@ -56,7 +56,7 @@ def _cut(steps: list[Step], seed: int) -> list[Step]:
     return [*pieces, *([HANG_UP] if HANG_UP in steps else [])]
 
 
-EXCHANGES: dict[str, list[Step]] = {
+EXCHANGES: dict[str, Sequence[Step]] = {
     "an answer": [chunk("Hello "), chunk("world"), result()],
     "an answer in one piece": [chunk("Hello ") + chunk("world\n") + result()],
     "an answer with its newline": [chunk("Hello\n"), result()],
@@ -92,9 +92,9 @@ EXCHANGES: dict[str, list[Step]] = {
     "an error in the middle": [chunk("so far"), error("truncated", "it broke off")],
     "an error that would drive a terminal": [error("failed", "\x1b[2Jbad\nworse", "\x1b[2Jdo")],
     "an error without data": [line({"id": 1, "error": {"code": -32000, "message": "just so"}})],
-    "an error without a message": [line({"id": 1, "error": {"code": 1, "data": {"kind": "usage"}}})],
+    "an error without a message": [line({"id": 1, "error": {"data": {"kind": "usage"}}})],
     "an error that is none": [line({"id": 1, "error": "no"})],
-    "an error about no request": [line({"id": None, "error": {"code": -32700, "message": "what?"}})],
+    "an error about no request": [line({"id": None, "error": {"code": 1, "message": "what?"}})],
     "a lost connection": [chunk("so far"), HANG_UP],
     "a connection lost at once": [HANG_UP],
     "a connection lost within a line": [chunk("so far"), chunk("and on")[:30], HANG_UP],
@@ -156,7 +156,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(home: TektonProcess, exchanges: dict[str, list[Step]]) -> Iterator[dict[str, Told]]:
+def told(home: TektonProcess, exchanges: dict[str, Sequence[Step]]) -> dict[str, Told]:
     """Every exchange, run by both clients; some at a time, for they mostly wait."""
 
     def tell(name: str) -> Told:
@@ -169,7 +169,7 @@ def told(home: TektonProcess, exchanges: dict[str, list[Step]]) -> Iterator[dict
     with ReplayedCI(home.home, exchanges) as ci, ThreadPoolExecutor(4) as pool:
         found = dict(zip(EXCHANGES, pool.map(tell, EXCHANGES), strict=True))
     assert len(ci.received) == 3 * len(EXCHANGES)
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("name", list(EXCHANGES))

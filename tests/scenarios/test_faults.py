@@ -139,7 +139,9 @@ def test_the_model_s_server_is_down(tekton: TektonProcess) -> None:
 
 def test_a_failure_is_the_ci_s_last_error(tekton: TektonProcess) -> None:
     tekton.aish("sophia", "is anybody there?", "-m", DOWN)
-    [sophia] = [ci for ci in tekton.tekton("status", "--json").json["cis"] if ci["name"] == "sophia"]
+    [sophia] = [
+        ci for ci in tekton.tekton("status", "--json").json["cis"] if ci["name"] == "sophia"
+    ]
     assert "cannot reach nobody" in sophia["last_error"]
     assert "cannot reach nobody" in tekton.aish("numa", "any errors?").text
 
@@ -363,7 +365,7 @@ def test_a_reader_that_is_gone_is_quiet(tekton: TektonProcess, command: str) -> 
 
 def megabytes(count: int) -> bytes:
     """Text with every kind of character, control ones too, among lines of plain ones."""
-    odd = "".join(map(chr, range(1, 256))) + "日本語\U0001f600\u2028\ufeff\r\n\t\\\""
+    odd = "".join(map(chr, range(1, 256))) + '日本語\U0001f600\u2028\ufeff\r\n\t\\"'
     line = (odd + "the quick brown fox jumps over the lazy dog\n" * 200).encode()
     return line * (count * 1_000_000 // len(line) + 1)
 
@@ -434,7 +436,8 @@ def test_an_option_that_does_not_exist(tekton: TektonProcess) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
 @pytest.mark.parametrize(
-    "command", ["aish mirror hi", "aish mirror hi --timeout 60", "aish mirror hi --json", "aish list"]
+    "command",
+    ["aish mirror hi", "aish mirror hi --timeout 60", "aish mirror hi --json", "aish list"],
 )
 def test_an_answer_that_cannot_be_written(tekton: TektonProcess, command: str) -> None:
     ran = tekton.shell(f"{command} > /dev/full")
@@ -467,7 +470,9 @@ def test_a_corrupt_configuration(config: str, line: int, reason: str) -> None:
 def test_a_corrupt_persona_leaves_the_others_as_they_are(tekton: TektonProcess) -> None:
     tekton.add_persona("oops", "role = \n")
     file = tekton.home / "config" / "ci" / "oops.toml"
-    wait_for(lambda: f"{file}: at line 1" in tekton.log() or str(file) in tekton.log(), "a log line")
+    wait_for(
+        lambda: f"{file}: at line 1" in tekton.log() or str(file) in tekton.log(), "a log line"
+    )
     assert tekton.aish("mirror", "hi").status == 0
     file.unlink()
 
@@ -483,6 +488,7 @@ def test_two_hubs(tekton: TektonProcess) -> None:
 
 
 # -- the store -------------------------------------------------------------------------------
+
 
 def test_a_full_disk() -> None:
     with TektonProcess() as tekton:

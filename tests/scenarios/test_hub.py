@@ -39,9 +39,7 @@ def services(tekton: TektonProcess) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in found if not entry.get("is_ci")}
 
 
-def hang(
-    tekton: TektonProcess, ollama: OllamaServer, *arguments: str
-) -> subprocess.Popen[bytes]:
+def hang(tekton: TektonProcess, ollama: OllamaServer, *arguments: str) -> subprocess.Popen[bytes]:
     """Begin an answer that does not end; returns once its first piece has arrived."""
     ollama.script = Script(
         tokens=["so far", "x"], fault=Fault(FaultKind.HANG, after=1), models=("m:latest",)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from backends.protocol.messages import Answer, Chat, Piece
 from backends.client.client import Client
+from backends.protocol.messages import Answer, Chat, Piece
 from backends.transport.address import Address
 from tests.model_servers import OllamaServer, Script
 from tests.scenarios.tekton_process import TektonProcess, wait_for

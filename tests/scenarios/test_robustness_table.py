@@ -153,9 +153,7 @@ def test_row_6_standard_input_is_late(
         assert process.wait(PATIENCE_S) == 0
 
 
-def test_row_7_sigint(
-    tekton: TektonProcess, server: Server, model: str, client: list[str]
-) -> None:
+def test_row_7_sigint(tekton: TektonProcess, server: Server, model: str, client: list[str]) -> None:
     server.script = Script(tokens=TOKENS, fault=Fault(FaultKind.HANG, after=2))
     process = tekton.begin("apollo", "row 7", "-m", model, *client)
     assert process.stdout

@@ -182,9 +182,7 @@ def all_refuse(tekton: TektonProcess) -> None:
     assert list(tekton.processes()) == []
 
 
-def test_a_link_in_place_of_the_folder_of_sockets(
-    squatted: TektonProcess, tmp_path: Path
-) -> None:
+def test_a_link_in_place_of_the_folder_of_sockets(squatted: TektonProcess, tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     (squatted.home / "run").symlink_to(tmp_path)
     all_refuse(squatted)
@@ -262,7 +260,7 @@ def test_another_user_is_not_served(tekton: TektonProcess) -> None:
         "import os, socket, sys; os.setgid(12345); os.setuid(12345)\n"
         "s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
         "try:\n"
-        "    s.sendall(b'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"info\",\"params\":{}}\\n')\n"
+        '    s.sendall(b\'{"jsonrpc":"2.0","id":1,"method":"info","params":{}}\\n\')\n'
         "    sys.exit(len(s.recv(1000)))\n"
         "except ConnectionError:\n"
         "    pass\n"

@@ -132,9 +132,7 @@ def test_no_stdin_does_not_read(tekton: TektonProcess, options: list[str]) -> No
 
 
 @BOTH
-def test_a_device_is_not_read_unless_insisted_on(
-    tekton: TektonProcess, options: list[str]
-) -> None:
+def test_a_device_is_not_read_unless_insisted_on(tekton: TektonProcess, options: list[str]) -> None:
     assert tekton.aish("mirror", "hi", *options) == Ran(0, b"hi\n", "")
     with open("/dev/zero", "rb") as zeros:
         assert tekton.aish("mirror", "hi", *options, stdin=zeros.fileno()).out == b"hi\n"

@@ -53,7 +53,9 @@ ATTACKS = [
 def test_escape_sequences_never_reach_the_terminal(
     tekton: TektonProcess, ollama: OllamaServer, cut: str
 ) -> None:
-    lines = [f"{n} before {attack} after {n}\n\n**{attack}**\n\n" for n, attack in enumerate(ATTACKS)]
+    lines = [
+        f"{n} before {attack} after {n}\n\n**{attack}**\n\n" for n, attack in enumerate(ATTACKS)
+    ]
     ollama.script = Script(tokens=lines if cut == "line by line" else list("".join(lines)))
     terminal = tekton.terminal("apollo", "attack me")
     assert terminal.wait() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import subprocess
 import time
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.model_servers import Fault, FaultKind, OllamaServer, Script
@@ -161,9 +161,10 @@ def test_several_by_name(tekton: TektonProcess, ollama: OllamaServer) -> None:
 
 
 def test_answers_of_a_team_never_mix(tekton: TektonProcess, ollama: OllamaServer) -> None:
-    ollama.script = Script(tokens=[f"line {n}\n" for n in range(40)], delay_s=0.002)
+    lines = [f"line {n}\n" for n in range(40)]
+    ollama.script = Script(tokens=lines, delay_s=0.002)
     ran = tekton.aish("apollo,athena,sophia", "go")
-    whole = "".join(ollama.script.tokens or ()).strip()
+    whole = "".join(lines).strip()
     assert sections(ran.text) == dict.fromkeys(("apollo", "athena", "sophia"), whole)
 
 
@@ -229,11 +230,12 @@ def test_an_address_where_nobody_listens(tekton: TektonProcess, token_file: Path
 def events(tekton: TektonProcess) -> Iterator[subprocess.Popen[bytes]]:
     """`tekton events --subject 'ci.>'`, subscribed: it has told of a first answer."""
     process = tekton.begin("events", "--subject", "ci.>", program="tekton")
-    import select
+    assert process.stdout
+    heard = process.stdout.fileno()
 
     def is_heard() -> bool:
         tekton.aish("mirror", "are you there?")
-        return bool(select.select([process.stdout], [], [], 0.2)[0])
+        return bool(select.select([heard], [], [], 0.2)[0])
 
     wait_for(is_heard, "a first event")
     yield process
@@ -241,9 +243,7 @@ def events(tekton: TektonProcess) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_events_tell_of_an_answer(
-    tekton: TektonProcess, events: subprocess.Popen[bytes]
-) -> None:
+def test_events_tell_of_an_answer(tekton: TektonProcess, events: subprocess.Popen[bytes]) -> None:
     tekton.aish("apollo", "hello")
     assert events.stdout
     seen = b""
