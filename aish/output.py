@@ -224,7 +224,7 @@ class _Member:
 
     def replay(self) -> None:
         """Show what was kept while somebody else had the floor."""
-        assert self.sink is not None  # nosec B101 - it has the floor
+        assert self.sink is not None  # nosec B101
         for piece in self._pieces:
             self.sink.take(piece)
         self._pieces.clear()

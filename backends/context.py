@@ -95,7 +95,7 @@ class ProcessContext:
 
     def _connect(self, name: str, is_ci: bool) -> Client:
         service = self.runner.find(name, is_ci)
-        assert service is not None  # nosec B101 - both callers have looked
+        assert service is not None  # nosec B101
         near, far = memory_pair()
         self.runner.serve(service, far)
         return Client(near)

@@ -83,7 +83,7 @@ class TurnRecorder:
             self._failure = None
 
     def _current(self) -> Turn:
-        assert self._turn is not None  # nosec B101 - set before `_write` is started
+        assert self._turn is not None  # nosec B101
         if len(self._texts) > 1:
             self._texts = ["".join(self._texts)]
         return dataclasses.replace(self._turn, answer="".join(self._texts))

@@ -196,7 +196,7 @@ async def accept_websocket(
     protocol = ServerProtocol(max_size=MAX_MESSAGE)
     protocol.receive_data(head + _HEAD_END)
     for request in protocol.events_received():
-        assert isinstance(request, Request)  # nosec B101 - nothing else comes first
+        assert isinstance(request, Request)  # nosec B101
         protocol.send_response(_respond(protocol, request, await guard(request, peer)))
     for outgoing in protocol.data_to_send():
         writer.write(outgoing)
