@@ -40,10 +40,10 @@ def runtime_folder() -> str:
         if sys.platform == "linux":
             parent = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
         usable = parent.startswith("/") and _owner(parent) == uid
-        folder = f"{parent}/tekton" if usable else f"/tmp/tekton-{uid}"
+        folder = f"{parent}/tekton" if usable else f"/tmp/tekton-{uid}"  # nosec B108
     longest = len(os.fsencode(folder)) + len(f"/{CI_FOLDER}/.sock") + MAX_NAME
     if longest > MAX_SOCKET_PATH:
-        folder = f"/tmp/tekton-{uid}-{_digest(os.fsencode(folder)):016x}"
+        folder = f"/tmp/tekton-{uid}-{_digest(os.fsencode(folder)):016x}"  # nosec B108
     return folder
 
 

@@ -48,12 +48,11 @@ def main() -> None:
     stale = []
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         before = page.read_text(encoding="utf-8")
-        after = renewed(before)
-        if after != before:
-            stale.append(page)
-            if not is_check:
-                page.write_text(after, encoding="utf-8")
-    for page in stale:
+        if (after := renewed(before)) == before:
+            continue
+        stale.append(page)
+        if not is_check:
+            page.write_text(after, encoding="utf-8")
         word = "is not current; run `make docs`" if is_check else "written"
         print(f"{page.relative_to(ROOT)}: {word}", file=sys.stderr)
     if is_check and stale:
@@ -63,9 +62,6 @@ def main() -> None:
 def renewed(page: str) -> str:
     """Return a page with each of its generated parts as it has to be now."""
     return _PART.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n\n{found[3]}", page)
-
-
-# -- the command line --------------------------------------------------------------------------
 
 
 def commands_of_aish() -> str:
@@ -119,9 +115,6 @@ def _about(parameter: Any) -> str:
     return f"{parameter.help} Default: `{default}`." if is_told else str(parameter.help)
 
 
-# -- settings ----------------------------------------------------------------------------------
-
-
 def settings() -> str:
     """List every setting with its default and its variable of the environment."""
     rows = []
@@ -150,11 +143,7 @@ def ports() -> str:
 
 def persona() -> str:
     """List the settings of a CI's own file."""
-    rows = [
-        (f"`{field.name}`", _type_name(typing.get_type_hints(Persona)[field.name]), _default(field))
-        for field in dataclasses.fields(Persona)
-    ]
-    return f"{_paragraphs(Persona)}\n\n" + _table(("Setting", "Type", "Default"), rows)
+    return f"{_paragraphs(Persona)}\n\n{_fields(Persona)}"
 
 
 def built_in_cis() -> str:
@@ -164,9 +153,6 @@ def built_in_cis() -> str:
         for name, one in sorted(built_in_personas().items())
     ]
     return _table(("CI", "Role", "What it does", "Capabilities"), rows)
-
-
-# -- errors ------------------------------------------------------------------------------------
 
 
 def exit_codes() -> str:
@@ -193,9 +179,6 @@ def _errors(base: type[TektonError]) -> Iterator[type[TektonError]]:
     for error in base.__subclasses__():
         if error.__module__ == base.__module__:
             yield from _errors(error)
-
-
-# -- the protocol ------------------------------------------------------------------------------
 
 
 def methods() -> str:
@@ -253,9 +236,6 @@ def _fields(kind: type[Any]) -> str:
         for field in dataclasses.fields(kind)
     ]
     return _table(("Field", "Type", "If left out"), rows)
-
-
-# -- words -------------------------------------------------------------------------------------
 
 
 def _type_name(kind: Any) -> str:

@@ -277,7 +277,7 @@ def _read_report(reading: int, process: subprocess.Popen[bytes], output: Path) -
 
 
 def _become(flags: list[str]) -> None:
-    os.execve(sys.executable, [sys.executable, "-m", "backends.hub", *flags], _environment())
+    os.execve(sys.executable, [sys.executable, "-m", "backends.hub", *flags], _environment())  # nosec B606
 
 
 def _wait(is_done: Callable[[], bool], seconds: float, message: str, hint: str) -> None:

@@ -61,9 +61,11 @@ class Session:
         self._is_let_in = channel.peer.is_trusted or channel.peer.has_shown_token
         self._one_line_at_a_time = asyncio.Lock()
         self._is_ending = False
+        self._hello_by = 0.0
 
     async def run(self) -> None:
         """Answer until the peer is gone or sent away; then everything it asked is cancelled."""
+        self._hello_by = asyncio.get_running_loop().time() + _HELLO_S
         try:
             while (message := await self._receive()) is not None:
                 event = self._connection.receive(message)
@@ -103,7 +105,7 @@ class Session:
         if self._is_let_in or self._gate.allows_legacy:
             return await self._channel.receive()
         try:
-            async with asyncio.timeout(_HELLO_S):
+            async with asyncio.timeout_at(self._hello_by):
                 return await self._channel.receive()
         except TimeoutError:
             raise ConnectionLost("no hello in time") from None

@@ -1,4 +1,4 @@
-"""Services for tests: a context that notes what it is asked, and a service that follows a script."""
+"""Services for tests: a context that notes what it is asked, a service that follows a script."""
 
 from __future__ import annotations
 
@@ -177,30 +177,26 @@ async def running(context: StageContext, *services: Service) -> AsyncIterator[Ru
 def elsewhere(work: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> Iterator[T]:
     """Hold something asynchronous open in a loop of its own, in a thread."""
     entered: Future[T] = Future()
-
-    async def hold_open() -> None:
-        async with work() as found:
-            entered.set_result(found)
-            await over.wait()
+    ending: Future[Callable[[], object]] = Future()
 
     async def main() -> None:
-        nonlocal over, loop
-        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        ending.set_result(lambda: loop.is_closed() or loop.call_soon_threadsafe(over.set))
         try:
-            await hold_open()
-        except BaseException as error:
+            async with work() as found:
+                entered.set_result(found)
+                await over.wait()
+        except Exception as error:
             if entered.done():
                 raise
             entered.set_exception(error)
 
-    over: asyncio.Event
-    loop: asyncio.AbstractEventLoop
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
     try:
         yield entered.result(timeout=10)
     finally:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(over.set)
+        ending.result(timeout=10)()
         thread.join(10)
         assert not thread.is_alive()

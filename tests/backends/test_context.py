@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backends import context as context_module
+from backends.client.client import Client
 from backends.config import Config
 from backends.context import ProcessContext
 from backends.errors import CannotConnect, ConnectionLost, NotFound
@@ -55,7 +55,7 @@ def found(context: ProcessContext, name: str) -> Parrot:
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How each connection was made: through memory or through a socket."""
     seen: list[str] = []
-    serve, connect = Runner.serve, context_module.Client.connect
+    serve, connect = Runner.serve, Client.connect
 
     def note_memory(self: Runner, service: Service, channel: Channel) -> Any:
         seen.append("memory")
@@ -67,7 +67,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return await connect(address, *options, **more)
 
     monkeypatch.setattr(Runner, "serve", note_memory)
-    monkeypatch.setattr(context_module.Client, "connect", note_socket)
+    monkeypatch.setattr(Client, "connect", note_socket)
     return seen
 
 
@@ -174,7 +174,7 @@ def test_a_stream_that_nobody_reads_holds_up_no_call(tekton_home: Path) -> None:
     run(work())
 
 
-# -- events ---------------------------------------------------------------------------------------------
+# -- events ------------------------------------------------------------------------------------
 
 
 def hermes(context: Context) -> Hermes:
@@ -222,7 +222,7 @@ def test_without_a_bus_events_are_lost_quietly_and_later_ones_are_not(
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
-# -- the end --------------------------------------------------------------------------------------------
+# -- the end -----------------------------------------------------------------------------------
 
 
 def test_closing_waits_for_background_work_and_for_nothing_else(tekton_home: Path) -> None:

@@ -102,7 +102,7 @@ def test_readers_never_see_half_a_record(registry: Registry) -> None:
         writer.join()
 
 
-# -- alive or dead -------------------------------------------------------------------------------
+# -- alive or dead -----------------------------------------------------------------------------
 
 
 def test_a_record_is_alive_with_its_process_and_socket(registry: Registry, tmp_path: Path) -> None:

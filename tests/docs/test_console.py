@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,7 @@ def with_ports(command: str, tekton: TektonProcess) -> str:
     return command
 
 
-SERVERS: Mapping[str, Callable[[], object]] = {
+SERVERS: Mapping[str, Callable[[], AbstractContextManager[TektonProcess]]] = {
     "docs/how-to/ollama.md": an_ollama,
     "docs/how-to/anthropic.md": an_anthropic,
     "docs/how-to/openai-compatible.md": an_openai,
@@ -76,8 +76,8 @@ SERVERS: Mapping[str, Callable[[], object]] = {
 @pytest.mark.parametrize("page", SHOWN, ids=name_of)
 def test_a_session_goes_as_it_is_shown(page: Path) -> None:
     expected = steps(page)
-    make: Callable[..., object] = SERVERS.get(name_of(page), no_model)
-    with make() as tekton:  # type: ignore[attr-defined]
+    make = SERVERS.get(name_of(page), no_model)
+    with make() as tekton:
         printed = play([with_ports(step.command, tekton) for step in expected], tekton)
         tekton.shell("tekton down")
         seen = [form(text, tekton) for text in printed]

@@ -192,11 +192,11 @@ def handshake(tekton: TektonProcess, token: str, changes: dict[str, str | None])
     port = int(record["urls"][0].rpartition(":")[2])
     [shown] = [block.text for block in blocks(PAGE) if block.language == "http"]
     first, *lines = shown.replace("TOKEN", token).splitlines()
-    headers: dict[str, str | None] = dict(line.split(": ", 1) for line in lines)
-    headers |= {key: value for key, value in changes.items() if key != "first"}
+    headers = dict(line.split(": ", 1) for line in lines)
     text = changes.get("first") or first
-    for key, value in headers.items():
-        text += "" if value is None else f"\r\n{key}: {value}"
+    for key in headers | changes:
+        value = changes.get(key, headers.get(key))
+        text += "" if value is None or key == "first" else f"\r\n{key}: {value}"
     connection = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
     connection.sendall(text.encode() + b"\r\n\r\n")
     return connection

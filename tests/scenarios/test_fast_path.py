@@ -129,7 +129,8 @@ EXCHANGES: dict[str, Sequence[Step]] = {
     "a question of the CI's own": [line({"id": 1, "method": "info", "params": {}}), result()],
     "ten thousand pieces": [*(chunk(f"{n} ") for n in range(10_000)), result()],
     "a piece of a megabyte": [chunk("0123456789abcdef" * 65536), result()],
-} | {
+}  # fmt: skip
+EXCHANGES |= {
     f"an error of the kind {kind}": [chunk("so far"), error(kind, f"it is {kind}", "do this")]
     for kind in (
         "failed", "usage", "not_found", "cannot_connect", "timed_out", "model_failed",

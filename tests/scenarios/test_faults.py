@@ -379,8 +379,8 @@ def test_megabytes_in_and_out_byte_for_byte(
 ) -> None:
     data = megabytes(count) + b"\n"
     ran = tekton.aish("mirror", *options, input=data)
-    assert (ran.status, ran.err) == (0, "")
-    assert ran.out == data
+    assert (ran.status, ran.out) == (0, data)
+    assert ran.err in ("", "notice: this turn is not stored yet: the store is slow or locked\n")
 
 
 def test_a_megabyte_through_a_model_s_server(tekton: TektonProcess, ollama: OllamaServer) -> None:

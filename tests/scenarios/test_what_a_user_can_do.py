@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -207,6 +208,24 @@ def test_the_address_from_the_environment(tekton: TektonProcess, token_file: Pat
     assert sections(tekton.aish("apollo,athena", "hi", variables=remote).text).keys() == {
         "apollo", "athena",
     }  # fmt: skip
+
+
+def test_events_and_history_over_a_websocket(tekton: TektonProcess, token_file: Path) -> None:
+    where = ["--url", url_of(tekton, "rhetor", False).replace("tcp:", "ws:") + "/ws"]
+    where += ["--token-file", str(token_file)]
+    process = tekton.begin("events", "--subject", "ci.>", *where, program="tekton")
+    assert process.stdout
+    heard = process.stdout.fileno()
+    wait_for(
+        lambda: tekton.aish("mirror", "x") and select.select([heard], [], [], 0.2)[0], "an event"
+    )
+    assert process.stdout.read(65536).count(b" ci.mirror.answer.") >= 1
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == -signal.SIGINT
+    assert process.stderr
+    assert process.stderr.read() == b""
+    assert "mirror" in tekton.aish("history", *where).text
+    assert tekton.tekton("status", *where).status == 0
 
 
 def test_an_address_without_a_token(tekton: TektonProcess) -> None:

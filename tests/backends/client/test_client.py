@@ -126,7 +126,7 @@ def test_a_megabyte_comes_back_as_it_went(kind: str) -> None:
     run(work())
 
 
-# -- cancelling ------------------------------------------------------------------------------------
+# -- cancelling --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
@@ -246,7 +246,7 @@ def test_a_full_stream_can_be_closed_and_lets_the_others_on() -> None:
     run(work())
 
 
-# -- the end of a connection -----------------------------------------------------------------------
+# -- the end of a connection -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp", "ws"])
@@ -353,7 +353,7 @@ def test_a_lost_connection_is_closed_on_this_side_as_well() -> None:
     run(work())
 
 
-# -- errors ----------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 def kinds() -> list[type[TektonError]]:
@@ -447,7 +447,7 @@ def test_answers_that_nobody_waits_for_are_passed_over() -> None:
     run(work())
 
 
-# -- connecting ------------------------------------------------------------------------------------
+# -- connecting --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,10 @@ def paths(tekton_home: Path) -> Paths:
 
 
 @pytest.fixture
-def dead_pid() -> Iterator[int]:
+def dead_pid() -> int:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    yield process.pid
+    return process.pid
 
 
 def add(paths: Paths, name: str, is_ci: bool = True, **fields: Any) -> None:
@@ -54,7 +53,11 @@ def add(paths: Paths, name: str, is_ci: bool = True, **fields: Any) -> None:
     private_folder(where.parent)
     if "socket" not in fields:
         where.touch()
-    known = {"pid": os.getpid(), "socket": os.fspath(where), "is_service": not is_ci} | fields
+    known: dict[str, Any] = {
+        "pid": os.getpid(),
+        "socket": os.fspath(where),
+        "is_service": not is_ci,
+    } | fields
     Registry(paths.registry).write(ServiceInfo(name=name, is_ci=is_ci, **known))
 
 
@@ -109,7 +112,7 @@ def test_a_name_that_leads_elsewhere_is_no_name(paths: Paths, name: str) -> None
         locate(name, True)
 
 
-# -- why nobody answers -----------------------------------------------------------------------------
+# -- why nobody answers ------------------------------------------------------------------------
 
 
 def test_without_a_hub_the_command_that_starts_one_is_told(tekton_home: Path) -> None:
@@ -208,7 +211,7 @@ def test_a_folder_of_somebody_else_is_not_used(
     assert "is not this user's alone" in failure(paths, "apollo").message
 
 
-# -- elsewhere --------------------------------------------------------------------------------------
+# -- elsewhere ---------------------------------------------------------------------------------
 
 
 def test_an_address_is_taken_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +220,7 @@ def test_an_address_is_taken_before_the_environment(monkeypatch: pytest.MonkeyPa
     assert remote_of(None) == Address("tcp", host="127.0.0.1", port=9002)
     assert remote_of("unix:/x") == Address("unix", path="/x")
     monkeypatch.setenv("TEKTON_URL", "http://127.0.0.1")
-    with pytest.raises(UsageError, match="'http://127.0.0.1' is not an address of a service"):
+    with pytest.raises(UsageError, match=r"'http://127\.0\.0\.1' is not an address"):
         remote_of(None)
 
 

@@ -54,9 +54,7 @@ def test_each_request_finds_its_service(tekton_home: Path) -> None:
     run(work())
 
 
-def test_requests_at_once_share_one_connection(
-    tekton_home: Path, connects: list[Address]
-) -> None:
+def test_requests_at_once_share_one_connection(tekton_home: Path, connects: list[Address]) -> None:
     async def work() -> None:
         context = StageContext()
         async with running(context, *both(context)), Tekton() as tekton:
@@ -78,8 +76,7 @@ def test_a_lost_connection_is_made_anew_for_the_next_request(
             for _ in range(2):
                 async with running(context, *both(context)):
                     assert (await tekton.call(Info(ci="apollo"))).name == "apollo"
-                client = next(iter(tekton._clients.values()))
-                await eventually(lambda client=client: not client.is_open)
+                await eventually(lambda: not next(iter(tekton._clients.values())).is_open)
             assert len(connects) == 2
             with pytest.raises(CannotConnect, match="no hub is running"):
                 await tekton.call(Info(ci="apollo"))
@@ -125,7 +122,7 @@ def test_closing_a_stream_closes_what_answers_it(tekton_home: Path) -> None:
     run(work())
 
 
-# -- elsewhere --------------------------------------------------------------------------------------
+# -- elsewhere ---------------------------------------------------------------------------------
 
 
 async def is_right(token: str, who: str) -> bool:

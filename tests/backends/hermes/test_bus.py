@@ -81,7 +81,7 @@ async def subscribed(bus: Bus, pattern: str) -> tuple[AsyncIterator[Event], asyn
     events = bus.subscribe(pattern)
     first = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0)
-    return events, first  # type: ignore[return-value]
+    return events, first
 
 
 def test_each_subscriber_gets_what_matches_in_order() -> None:
@@ -221,10 +221,9 @@ def concrete(pattern: str) -> str:
     return pattern.replace("*", "x").replace(">", "y.z")
 
 
-class TestModel(Model.TestCase):  # type: ignore[name-defined,misc]
+class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
     """The machine with a short queue, so that it overflows."""
 
     @pytest.fixture(autouse=True)
     def short_queue(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bus_module, "_MAX_WAITING", 5)
-

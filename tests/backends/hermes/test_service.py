@@ -43,7 +43,7 @@ def write(context: StageContext, name: str, is_ci: bool = True, **fields: Any) -
     socket = context.paths.state / f"{name}-{is_ci}.sock"
     socket.parent.mkdir(parents=True, exist_ok=True)
     socket.touch()
-    known = {"pid": os.getpid(), "socket": str(socket)} | fields
+    known: dict[str, Any] = {"pid": os.getpid(), "socket": str(socket)} | fields
     record = ServiceInfo(name=name, is_ci=is_ci, **known)
     context.registry.write(record)
     return record
@@ -63,7 +63,7 @@ def ended_process() -> int:
     return process.pid
 
 
-# -- the directory ------------------------------------------------------------------------------------
+# -- the directory -----------------------------------------------------------------------------
 
 
 def test_each_is_asked_for_its_state_now(context: StageContext) -> None:
@@ -149,7 +149,7 @@ def test_all_are_asked_at_once(context: StageContext, monkeypatch: pytest.Monkey
     assert len(listed(context)) == 20
 
 
-# -- deaths -------------------------------------------------------------------------------------------
+# -- deaths ------------------------------------------------------------------------------------
 
 
 class Looks:
@@ -243,7 +243,7 @@ def test_the_watch_survives_what_it_finds(
     run(work())
 
 
-# -- the bus ------------------------------------------------------------------------------------------
+# -- the bus -----------------------------------------------------------------------------------
 
 
 def test_a_published_event_reaches_its_subscribers_with_its_time(context: StageContext) -> None:

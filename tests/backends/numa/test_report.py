@@ -35,9 +35,7 @@ DIRECTORY = Directory(
 
 SERVICES = "**Services**: 2 of 3 alive\n- engram is dead: it was killed"
 CIS = "**CIs**: 3 of 4 alive\n- zeus is ended: it was stopped\n- answering now: apollo (2)"
-MODELS = (
-    "**Models**:\n- ollama/phi4: apollo, athena\n- numa/live-facts: numa\n- no model: zeus"
-)
+MODELS = "**Models**:\n- ollama/phi4: apollo, athena\n- numa/live-facts: numa\n- no model: zeus"
 LOAD = "**Load**: 0.5, 1.25, 2 (1, 5, 15 minutes) on 4 CPUs; the hub used 1.2% of one"
 MEMORY = "**Memory**: 4.5 GB of 16.0 GB available; the hub holds 61.4 MB"
 DISK = "**Disk**: 125.0 GB of 500.0 GB free (25%)"

@@ -82,7 +82,7 @@ broken = st.one_of(
             b'{"a":' * 5000 + b"1" + b"}" * 5000,
             b"x" * (LIMIT + 2),
             b'{"jsonrpc":"2.0","id":"long","method":"' + b"m" * (LIMIT - 60) + b'"}',
-            '{"jsonrpc":"2.0","id":"wide","method":"'.encode() + "é".encode() * 40000 + b'"}',
+            b'{"jsonrpc":"2.0","id":"wide","method":"' + "é".encode() * 40000 + b'"}',
             b"\xff\xfe",
             b"9" * 5000,
             b"null",
@@ -313,7 +313,7 @@ TestTwoEnds = TwoEnds.TestCase
 TestTwoEnds.settings = settings(max_examples=60, stateful_step_count=40)
 
 
-# -- the words of each refusal -------------------------------------------------------------------
+# -- the words of each refusal -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -330,7 +330,13 @@ def asked(server: Connection, number: RequestId = 1, method: str = "list") -> No
     ("message", "kind", "code", "words", "number"),
     ids=lambda part: "" if isinstance(part, bytes) else None,
     argvalues=[
-        (Oversized(1 << 20), "too_large", -32700, "message larger than the limit of 1048576 b", None),
+        (
+            Oversized(1 << 20),
+            "too_large",
+            -32700,
+            "message larger than the limit of 1048576 b",
+            None,
+        ),
         (b"hello", "protocol", -32700, "not a JSON message: Expecting value", None),
         (b"\xff", "protocol", -32700, "not a JSON message: 'utf-8' codec can't decode", None),
         (b"[" * 100_000, "protocol", -32700, "not a JSON message: nested too deeply", None),
@@ -397,9 +403,7 @@ def test_an_id_in_use_is_refused_without_answering_for_it(server: Connection) ->
 
 
 def test_an_error_that_quotes_a_message_of_any_size_is_cut(server: Connection) -> None:
-    _, reply = refused(
-        server.receive(dump({"jsonrpc": "2.0", "id": 1, "method": "é" * 3_000_000}))
-    )
+    _, reply = refused(server.receive(dump({"jsonrpc": "2.0", "id": 1, "method": "é" * 3_000_000})))
     assert reply["error"]["message"].startswith("unknown method 'ééé")
     assert len(reply["error"]["message"]) < 5000
 

@@ -22,12 +22,12 @@ from backends.personas import Persona
 from backends.protocol import messages, schema
 from backends.protocol.messages import Chat, Event, Health, ServiceInfo, Turn
 
-MESSAGES = [
+MESSAGES: list[type[Any]] = [
     found
-    for _, found in inspect.getmembers(messages, dataclasses.is_dataclass)
-    if found is not messages.Request
+    for _, found in inspect.getmembers(messages, inspect.isclass)
+    if dataclasses.is_dataclass(found) and found is not messages.Request
 ]
-KINDS = [*MESSAGES, Config, Persona]
+KINDS: list[type[Any]] = [*MESSAGES, Config, Persona]
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -52,7 +52,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     if dataclasses.is_dataclass(annotation):
         hints = typing.get_type_hints(annotation)
         return st.builds(
-            annotation,
+            typing.cast(type[Any], annotation),
             **{part.name: values(hints[part.name]) for part in dataclasses.fields(annotation)},
         )
     if issubclass(annotation, enum.Enum):
@@ -106,9 +106,7 @@ def wrong_for(annotation: Any) -> list[Any]:
     """JSON values that a field of this type must refuse."""
     options = typing.get_args(annotation) if types.NoneType in typing.get_args(annotation) else ()
     allowed = {option for option in options if option is not types.NoneType} or {annotation}
-    takes = {
-        str: {str}, int: {int}, float: {int, float}, bool: {bool},
-    }  # fmt: skip
+    takes: dict[Any, set[Any]] = {str: {str}, int: {int}, float: {int, float}, bool: {bool}}
     refused: list[Any] = [{}, [], "nonsense", 1, 1.5, True]
     if not options:
         refused.append(None)
@@ -174,8 +172,11 @@ def test_a_path_leads_into_lists(body: dict[str, Any], reason: str) -> None:
 
 
 def test_an_enum_tells_what_it_may_be() -> None:
-    for wrong in ("well", [], {}, None):
-        with pytest.raises(InvalidMessage, match=r"health must be one of \['alive', 'dead', 'ended'"):
+    values: list[Any] = ["well", [], {}, None]
+    for wrong in values:
+        with pytest.raises(
+            InvalidMessage, match=r"health must be one of \['alive', 'dead', 'ended'"
+        ):
             schema.decode(ServiceInfo, {"name": "x", "health": wrong})
 
 
@@ -212,7 +213,7 @@ def test_strictly_an_unknown_field_is_refused_with_the_nearest(body: Any, reason
     assert schema.decode(Outer, body) is not None
 
 
-# -- what JSON can carry and nothing else can ---------------------------------------------------
+# -- what JSON can carry and nothing else can --------------------------------------------------
 
 
 @given(st.text(st.characters(categories=["Cs"]) | st.characters()))

@@ -77,7 +77,7 @@ def resolve(found: Models, wanted: str | None) -> str:
     return run(found.resolve(wanted))
 
 
-# -- auto ---------------------------------------------------------------------------------------------
+# -- auto --------------------------------------------------------------------------------------
 
 
 def test_auto_takes_ollama_and_then_a_free_openai_server() -> None:
@@ -120,7 +120,7 @@ def test_nothing_set_means_the_default_that_was_set() -> None:
     assert resolve(models("phi4", ollama=OLLAMA), None) == "ollama/phi4"
 
 
-# -- names --------------------------------------------------------------------------------------------
+# -- names -------------------------------------------------------------------------------------
 
 
 def test_provider_and_model_are_taken_as_they_are_without_a_look() -> None:
@@ -181,7 +181,7 @@ def test_what_is_no_provider_is_a_mistake_of_the_configuration() -> None:
         resolve(models(lab={"type": "missing"}), "lab")
 
 
-# -- looks --------------------------------------------------------------------------------------------
+# -- looks -------------------------------------------------------------------------------------
 
 
 def test_a_look_is_shared_by_all_who_ask_at_once_and_soon_after() -> None:
@@ -217,7 +217,7 @@ def test_an_old_look_is_taken_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     run(work())
 
 
-# -- prices -------------------------------------------------------------------------------------------
+# -- prices ------------------------------------------------------------------------------------
 
 PRICES = Prices(
     models={
@@ -271,7 +271,7 @@ def test_a_price_does_not_wait_for_another_look(monkeypatch: pytest.MonkeyPatch)
     run(work())
 
 
-# -- keys and the end ---------------------------------------------------------------------------------
+# -- keys and the end --------------------------------------------------------------------------
 
 
 def test_a_provider_finds_its_key_and_where_it_was_is_noted(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_the_gateway_answers_who_it_is_itself() -> None:
 
 def test_a_prompt_needs_the_name_of_a_ci() -> None:
     async def work() -> None:
-        context, rhetor = gateway(lambda request: pytest.fail("asked somebody else"))
+        _, rhetor = gateway(lambda request: pytest.fail("asked somebody else"))
         async with client_of(rhetor) as client:
             with pytest.raises(UsageError, match="chat: the gateway needs the name of a CI"):
                 await client.call(Chat(prompt="hi"))

@@ -324,7 +324,7 @@ def test_closing_the_answer_itself_closes_the_model_at_once() -> None:
     run(work())
 
 
-# -- a store that fails ------------------------------------------------------------------------------
+# -- a store that fails ------------------------------------------------------------------------
 
 
 def test_a_store_that_fails_costs_the_answer_nothing_but_a_notice() -> None:
@@ -405,7 +405,7 @@ def test_where_nothing_is_to_be_stored_there_is_no_turn_and_no_notice(has_model:
     run(work())
 
 
-# -- who is asked, and what ---------------------------------------------------------------------------
+# -- who is asked, and what --------------------------------------------------------------------
 
 
 def test_a_ci_answers_for_itself_only() -> None:
@@ -458,7 +458,7 @@ def test_a_ci_describes_itself() -> None:
     run(work())
 
 
-# -- lines of the original protocol ---------------------------------------------------------------------
+# -- lines of the original protocol ------------------------------------------------------------
 
 
 def lines(oracle: Oracle, *asked: dict[str, Any]) -> list[dict[str, Any]]:

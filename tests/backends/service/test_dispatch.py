@@ -130,7 +130,7 @@ def talk(
     run(main())
 
 
-# -- answers ---------------------------------------------------------------------------------------
+# -- answers -----------------------------------------------------------------------------------
 
 
 def test_chunks_come_before_the_result_and_carry_the_id() -> None:
@@ -196,7 +196,7 @@ def test_what_needs_no_answer_gets_none() -> None:
     talk(repeat, work)
 
 
-# -- errors ----------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 def test_an_error_of_a_handler_comes_after_what_it_had_said() -> None:
@@ -295,7 +295,7 @@ def test_a_chunk_that_cannot_be_sent_is_an_error(caplog: pytest.LogCaptureFixtur
     assert "chat failed in parrot" in caplog.text
 
 
-# -- cancelling ------------------------------------------------------------------------------------
+# -- cancelling --------------------------------------------------------------------------------
 
 
 def test_a_cancelled_request_is_closed_and_answered_once() -> None:
@@ -464,7 +464,7 @@ def test_an_id_used_again_at_once_can_be_cancelled() -> None:
     run(main())
 
 
-# -- bounds ----------------------------------------------------------------------------------------
+# -- bounds ------------------------------------------------------------------------------------
 
 
 def test_only_so_many_requests_may_be_open() -> None:
@@ -593,7 +593,7 @@ def test_a_peer_that_stopped_sending_and_leaves_cancels_what_it_asked() -> None:
     run(main())
 
 
-# -- who comes in from outside ---------------------------------------------------------------------
+# -- who comes in from outside -----------------------------------------------------------------
 
 
 async def is_right(token: str, who: str) -> bool:
@@ -657,6 +657,22 @@ def test_a_stranger_who_says_nothing_is_not_waited_for(monkeypatch: pytest.Monke
     monkeypatch.setattr(dispatch, "_HELLO_S", 0.05)
 
     async def work(caller: Caller, parrot: Parrot) -> None:
+        await caller.is_over()
+
+    talk(repeat, work, GUARDED, STRANGER)
+
+
+def test_a_stranger_who_says_anything_but_hello_is_not_waited_for_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "_HELLO_S", 0.1)
+
+    async def work(caller: Caller, parrot: Parrot) -> None:
+        with pytest.raises(ConnectionLost):
+            async with asyncio.timeout(5):
+                while True:
+                    await caller.send(b"rubbish")
+                    await caller.channel.receive()
         await caller.is_over()
 
     talk(repeat, work, GUARDED, STRANGER)
@@ -735,7 +751,7 @@ def test_some_requests_are_never_answered_to_the_holder_of_a_token(method: str) 
     talk(repeat, answered)
 
 
-# -- lines of the original protocol ----------------------------------------------------------------
+# -- lines of the original protocol ------------------------------------------------------------
 
 
 class Old(Parrot):
@@ -828,7 +844,7 @@ def test_a_stranger_gets_no_old_lines_answered_unless_it_is_allowed(
     run(main())
 
 
-# -- handlers --------------------------------------------------------------------------------------
+# -- handlers ----------------------------------------------------------------------------------
 
 
 class Base(Service):

@@ -207,7 +207,7 @@ def test_one_that_does_not_stop_well_does_not_keep_the_others(
     assert "b did not stop well" in caplog.text
 
 
-# -- who is let in ----------------------------------------------------------------------------------
+# -- who is let in -----------------------------------------------------------------------------
 
 
 def test_a_process_of_another_user_is_not_served(

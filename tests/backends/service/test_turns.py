@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,6 +39,10 @@ def writes(context: StageContext) -> list[tuple[str, str, TurnStatus]]:
     ]
 
 
+def has_written(context: StageContext, count: int) -> bool:
+    return len(writes(context)) == count
+
+
 def test_a_turn_is_stored_before_and_after_its_answer() -> None:
     async def work() -> None:
         context = StageContext()
@@ -63,7 +68,7 @@ def test_a_long_answer_is_stored_as_far_as_it_has_come(monkeypatch: pytest.Monke
         await recorder.begin(TURN)
         for number in range(3):
             recorder.add(f"{number} ")
-            await eventually(lambda count=number: len(writes(context)) == 2 + count)
+            await eventually(partial(has_written, context, 2 + number))
         await asyncio.sleep(0.05)  # nothing new is nothing to store
         assert [answer for _, answer, _ in writes(context)] == ["", "0 ", "0 1 ", "0 1 2 "]
         recorder.finish(ENDED)

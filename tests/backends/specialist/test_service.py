@@ -13,7 +13,7 @@ from backends.config import Config
 from backends.config import Models as Chosen
 from backends.errors import AnswerTruncated, ConfigError, MessageTooLarge, ModelError, NoModel
 from backends.personas import Persona
-from backends.protocol.messages import Answer, Attachment, Chat, Info, Piece, Usage
+from backends.protocol.messages import Answer, Attachment, Chat, Info, Piece, ServiceInfo, Usage
 from backends.providers import models as models_module
 from backends.providers.base import Finish, KeySource, Probe, Prompt
 from backends.providers.models import Models
@@ -180,11 +180,11 @@ def test_a_cancel_reaches_the_provider(provider: FakeProvider) -> None:
     run(work())
 
 
-# -- what it says of itself ------------------------------------------------------------------------------
+# -- what it says of itself --------------------------------------------------------------------
 
 
-def described(specialist: Specialist) -> dict[str, Any]:
-    async def work() -> Any:
+def described(specialist: Specialist) -> Mapping[str, Any]:
+    async def work() -> ServiceInfo:
         async with client_of(specialist) as client:
             return await client.call(Info())
 
@@ -238,7 +238,7 @@ def test_a_model_server_that_hangs_does_not_make_it_look_dead(
     run(work())
 
 
-# -- all of them -----------------------------------------------------------------------------------------
+# -- all of them -------------------------------------------------------------------------------
 
 
 def test_each_persona_is_a_ci_of_its_own(tekton_home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 
 import pytest
 
@@ -189,10 +190,14 @@ def test_two_ends_that_send_much_before_they_read_do_not_wait_for_each_other(kin
 
     async def work() -> None:
         async with channel_pair(kind) as ends:
+            for end in ends:
+                found = end._writer.get_extra_info("socket")  # type: ignore[attr-defined]
+                for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                    found.setsockopt(socket.SOL_SOCKET, option, 65536)
             sending = [asyncio.create_task(end.send(b"x" * 10_000_000)) for end in ends]
             assert await is_stuck(asyncio.shield(asyncio.gather(*sending)))
             found = await asyncio.gather(*(end.receive() for end in ends))
-            assert [len(message or b"") for message in found] == [10_000_000] * 2  # type: ignore[arg-type]
+            assert [len(message or b"") for message in found] == [10_000_000] * 2
             await asyncio.gather(*sending)
 
     run(work())
@@ -233,7 +238,7 @@ def test_a_reader_that_only_draws_reads_together_what_arrives() -> None:
                 reads.append(size)
                 return await read(size)
 
-            client._reader.read = counted  # type: ignore[method-assign]
+            client._reader.read = counted  # type: ignore[method-assign, assignment]
             numbers = [str(number).encode() for number in range(200)]
             for number in numbers[:20]:
                 await server.send(number)

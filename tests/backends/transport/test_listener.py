@@ -43,7 +43,7 @@ def raw_unix(path: Path) -> socket.socket:
     return client
 
 
-# -- Unix ----------------------------------------------------------------------------------------
+# -- Unix --------------------------------------------------------------------------------------
 
 
 def test_a_unix_socket_is_this_users_alone_from_the_beginning(tekton_home: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_channel_that_is_closed_here_is_gone(tekton_home: Path) -> None:
     run(work())
 
 
-# -- who is at the other end ---------------------------------------------------------------------
+# -- who is at the other end -------------------------------------------------------------------
 
 
 def test_a_process_of_this_user_is_trusted_and_known_by_its_id(tekton_home: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_peer_that_is_gone_before_it_is_served_is_let_go(
     run(work())
 
 
-# -- TCP -----------------------------------------------------------------------------------------
+# -- TCP ---------------------------------------------------------------------------------------
 
 
 async def tcp(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -51,7 +53,7 @@ async def theirs(address: Address, **options: Any) -> AsyncIterator[ClientConnec
         yield client
 
 
-# -- our server, their client ----------------------------------------------------------------------
+# -- our server, their client ------------------------------------------------------------------
 
 
 def test_their_client_talks_to_our_server() -> None:
@@ -256,7 +258,35 @@ def test_a_client_that_does_not_say_goodbye_is_not_waited_for_long(
     run(work())
 
 
-# -- the handshake ---------------------------------------------------------------------------------
+def test_who_is_still_sending_is_read_until_it_has_heard_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closing with unread bytes would reset the connection, and the reason might be lost."""
+    monkeypatch.setattr(websocket, "_LINGER_S", 10.0)
+
+    def go_on_sending(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(request() + b"\x81\x01x")  # not masked
+            found = b""
+            while b"\x88" not in found:
+                found += client.recv(65536)
+            for _ in range(20):
+                client.sendall(b"x" * 1000)
+                time.sleep(0.002)  # a reset would need this long to come
+            client.shutdown(socket.SHUT_WR)
+            while data := client.recv(65536):
+                found += data
+            return found
+
+    async def work() -> None:
+        async with listening("ws", echo) as address:
+            found = await asyncio.to_thread(go_on_sending, address.port)
+            assert (1002).to_bytes(2) in found
+
+    run(work())
+
+
+# -- the handshake -----------------------------------------------------------------------------
 
 
 def request(
@@ -415,7 +445,7 @@ def test_a_handshake_in_single_bytes_is_understood() -> None:
     run(work())
 
 
-# -- our client, our server ------------------------------------------------------------------------
+# -- our client, our server --------------------------------------------------------------------
 
 
 def test_the_token_goes_into_the_handshake() -> None:
@@ -452,7 +482,7 @@ def test_another_path_is_not_a_tekton() -> None:
     run(work())
 
 
-# -- our client, their server ----------------------------------------------------------------------
+# -- our client, their server ------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -551,7 +581,7 @@ def test_our_client_refuses_a_message_over_the_limit(monkeypatch: pytest.MonkeyP
 
 
 def test_the_limit_is_that_of_every_transport() -> None:
-    assert websocket.MAX_MESSAGE == MAX_MESSAGE
+    assert vars(websocket)["MAX_MESSAGE"] == MAX_MESSAGE
 
 
 @pytest.mark.parametrize(
