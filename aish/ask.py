@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aish.output import HeldOutput, JsonSink, Output, PlainSink, TeamOutput, TerminalSink
-from backends.client.discovery import canonical
 from backends.client.tekton import Tekton
 from backends.console import die_of
 from backends.errors import NotFound, TektonError, TimedOut, UsageError
 from backends.protocol.messages import Answer, Chat, Health, ListAll, Piece, ServiceInfo
+from backends.runtime import canonical
 
 _DRAW_EVERY_S = 1 / 30
 EVERYONE = ("@all", "team-chat")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from backends.errors import TektonError
 from backends.paths import Paths
 from backends.protocol.messages import Publish, Request
 from backends.registry import Registry
+from backends.service.dispatch import MAX_OPEN
 from backends.service.runner import Runner
 from backends.transport.memory import memory_pair
 
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 _MAX_EVENTS = 10_000
+_MAX_CALLS = MAX_OPEN // 2
+"""Calls to one service that may be open; the next wait, where a connection would refuse them."""
 
 
 class ProcessContext:
@@ -42,6 +45,9 @@ class ProcessContext:
         self.registry = Registry(paths.registry)
         self._outside = Tekton(paths=paths, is_local=True)
         self._inside: dict[tuple[str, bool], Client] = {}
+        self._turnstile: dict[tuple[str, bool], asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(_MAX_CALLS)
+        )
         self._events: deque[Publish] = deque(maxlen=_MAX_EVENTS)
         self._has_events = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,10 +62,11 @@ class ProcessContext:
         key = target(request)
         if self.runner.find(*key) is None:
             return await self._outside.call(request)
-        client = self._inside.get(key)
-        if client is None or not client.is_open:
-            client = self._inside[key] = self._connect(*key)
-        return await client.call(request)
+        async with self._turnstile[key]:
+            client = self._inside.get(key)
+            if client is None or not client.is_open:
+                client = self._inside[key] = self._connect(*key)
+            return await client.call(request)
 
     async def stream(self, request: Request[Any]) -> AsyncGenerator[Any, None]:
         """Ask over a connection of its own, so that a slow reader holds up nobody else."""

@@ -29,6 +29,8 @@ _MAX_MESSAGE = 16 * 1024 * 1024
 _LIMIT = f"{_MAX_MESSAGE // (1024 * 1024)} MiB"
 _SEND_LESS = "send less at a time, or send files in parts"
 _IDLE_NOTICE_MS = 2000
+_PATIENCE_S = 10.0
+_EBADF = 9
 _FORMAT, _CHARACTER, _FIFO, _SOCKET, _FILE = 0o170000, 0o020000, 0o010000, 0o140000, 0o100000
 
 
@@ -58,7 +60,8 @@ def run(arguments: list[str]) -> None:
         if not prompt and not text:
             channel.close()
             _explain_no_prompt(arguments[0], options)
-        _ask(channel, prompt, text, options)
+        warn_of_arguments([prompt, *options.values()], "-q" in options)
+        _ask(channel, name, prompt, text, options)
     except _Left:
         return
     except Failed as failure:
@@ -101,7 +104,10 @@ def _parse(arguments: list[str]) -> tuple[str, str, dict[str, str]]:
 def _connect(name: str) -> _socket.socket:
     import _socket
 
-    folder = runtime_folder()
+    try:
+        folder = runtime_folder()
+    except Exception:
+        raise _Left from None  # the full client tells it
     if not is_private(folder):
         raise _Left
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -177,7 +183,9 @@ def _is_readable(timeout_ms: int) -> bool:
     return bool(readable.poll(timeout_ms))
 
 
-def _ask(channel: _socket.socket, prompt: str, text: str | None, options: dict[str, str]) -> None:
+def _ask(
+    channel: _socket.socket, name: str, prompt: str, text: str | None, options: dict[str, str]
+) -> None:
     from _json import encode_basestring_ascii as quote
 
     parameters = {
@@ -194,22 +202,52 @@ def _ask(channel: _socket.socket, prompt: str, text: str | None, options: dict[s
         size = len(message) / (1024 * 1024)
         reason = f"the message is {size:.1f} MiB; the limit is {_LIMIT}"
         raise Failed("too_large", reason, _SEND_LESS)
+    notice = None if "-q" in options else silence_notice(name)
+    channel.settimeout(_PATIENCE_S)
     try:
-        channel.sendall(message)
+        left = memoryview(message)
+        while left:
+            left = left[_patiently(channel, channel.send, left, notice) :]
     except OSError:
         pass  # the reason, if there is one, is still there to be read
     last = b"\n"
-    for piece in _pieces(channel, options):
-        write_answer(piece)
-        last = piece[-1:]
-    if last != b"\n":
-        write_answer(b"\n")
+    try:
+        for piece in _pieces(channel, options, notice):
+            write_answer(piece)
+            last = piece[-1:]
+    finally:  # an error stands on a line of its own
+        if last != b"\n":
+            write_answer(b"\n")
 
 
-def _pieces(channel: _socket.socket, options: dict[str, str]) -> Iterator[bytes]:
+def silence_notice(name: str) -> str:
+    """Say that nothing has come for a while, and what can be done."""
+    return (
+        f"aish: no answer from {name} yet (Ctrl-C stops waiting; --timeout SECONDS gives up)"
+    )
+
+
+def _patiently(
+    channel: _socket.socket, act: Callable[[Any], Any], argument: object, notice: str | None
+) -> Any:
+    """Send or receive; where that takes long, tell so once and then wait for ever."""
+    try:
+        return act(argument)
+    except TimeoutError:
+        if notice:
+            _say(notice)
+        channel.settimeout(None)
+        return act(argument)
+
+
+def _pieces(
+    channel: _socket.socket, options: dict[str, str], silence: str | None
+) -> Iterator[bytes]:
     scan = _scanner()
     waiting = b""
-    while data := _receive(channel):
+    while data := _receive(channel, silence):
+        if channel.gettimeout():
+            channel.settimeout(None)
         *lines, waiting = (waiting + data if waiting else data).split(b"\n")
         for line in lines:
             try:
@@ -267,9 +305,9 @@ def _read_closely(line: bytes) -> None:
     raise Failed(error.kind, error.message, error.hint)
 
 
-def _receive(channel: _socket.socket) -> bytes:
+def _receive(channel: _socket.socket, silence: str | None) -> bytes:
     try:
-        return channel.recv(65536)
+        return _patiently(channel, channel.recv, 65536, silence)  # type: ignore[no-any-return]
     except OSError:
         return b""
 
@@ -302,7 +340,9 @@ def write_answer(data: bytes) -> None:
         except BrokenPipeError:
             _die_of(13)
         except OSError as error:
-            raise Failed("failed", f"cannot write the answer: {error.strerror}", None) from None
+            is_closed = error.errno == _EBADF
+            reason = "standard output is closed" if is_closed else error.strerror
+            raise Failed("failed", f"cannot write the answer: {reason}", None) from None
 
 
 def _die_of_interrupt() -> None:
@@ -338,6 +378,12 @@ def _say(line: str) -> None:
         os.write(2, line.encode("utf-8", "replace") + b"\n")
     except OSError:
         pass  # nobody listens
+
+
+def warn_of_arguments(words: list[str], is_quiet: bool) -> None:
+    """Tell, unless that is unwanted, that some are not UTF-8."""
+    if not is_quiet and any(to_unicode(word) != word for word in words):
+        _say("warning: an argument is not UTF-8; what could not be read is replaced by U+FFFD")
 
 
 def to_unicode(text: str) -> str:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GROUP = "tekton.services"
+_M_MMAP_THRESHOLD = -3
+_LARGE_BLOCK = 256 * 1024
 _LOOK_EVERY_S = 1.0
 
 
@@ -161,6 +163,7 @@ def main() -> None:
     parser.add_argument("--stderr", action="store_true", help="log to stderr, not to the file")
     options = parser.parse_args()
     os.umask(0o077)
+    _give_memory_back()
     paths = find_paths()
     lock = ExitStack()  # never closed: who sees the lock free may count on the process being gone
     try:
@@ -201,6 +204,19 @@ def _recorded(paths: Paths, lock: ExitStack) -> Iterator[None]:
         yield
     finally:
         write_hub_record(paths, {**record, "ended_at": time.time()})
+
+
+def _give_memory_back() -> None:
+    """Have large blocks of memory returned to the system when they are freed, where glibc is used.
+
+    Otherwise it raises its own threshold with each large message, and keeps what they took
+    (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def _tell(ready: int | None, message: dict[str, object]) -> None:

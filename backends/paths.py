@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.errors import StorageError, TektonError
-from backends.runtime import runtime_folder, socket_path
+from backends.runtime import absolute, runtime_folder, socket_path
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def find_paths() -> Paths:
     runtime = Path(runtime_folder())
     home = os.environ.get("TEKTON_HOME")
     if home:
-        root = Path(os.path.abspath(home))
+        root = Path(absolute(home))
         return Paths(root / "config", root / "state", runtime)
     import platformdirs
 

@@ -34,7 +34,7 @@ def runtime_folder() -> str:
     uid = os.getuid()
     home = os.environ.get("TEKTON_HOME")
     if home:
-        folder = os.path.abspath(home) + "/run"
+        folder = absolute(home) + "/run"
     else:
         parent = ""
         if sys.platform == "linux":
@@ -45,6 +45,28 @@ def runtime_folder() -> str:
     if longest > MAX_SOCKET_PATH:
         folder = f"/tmp/tekton-{uid}-{_digest(os.fsencode(folder)):016x}"  # nosec B108
     return folder
+
+
+def canonical(name: str) -> str:
+    """Return a CI's own name: `apollo-ci` and `Apollo` are `apollo`."""
+    return name.lower().removesuffix("-ci")
+
+
+def absolute(path: str) -> str:
+    """Return `$TEKTON_HOME` as an absolute path.
+
+    Raises:
+        ConfigError: It is relative to a folder that is gone.
+    """
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        from backends.errors import ConfigError
+
+        raise ConfigError(
+            f"TEKTON_HOME is {path!r}, but the current folder is gone",
+            "`cd` to a folder that is there, or set TEKTON_HOME to a full path",
+        ) from error
 
 
 def socket_path(folder: str, name: str, is_ci: bool) -> str:

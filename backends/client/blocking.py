@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backends.client.discovery import locate, remote_of, target, why_not
+from backends.client.discovery import PATIENCE_S, locate, remote_of, silent, target, why_not
 from backends.errors import CannotConnect, ConnectionLost
 from backends.protocol.connection import (
     ChunkReceived,
@@ -22,7 +22,7 @@ from backends.protocol.connection import (
     ResultReceived,
 )
 from backends.protocol.framing import LineFramer, frame
-from backends.protocol.messages import Request
+from backends.protocol.messages import Chat, Request
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,6 +37,10 @@ class BlockingTekton:
     """`Tekton` whose methods block; use it with `with`, in one thread, outside any event loop.
 
     Arguments as for `Tekton`. Each request has a connection of its own.
+
+    Args:
+        patience_s: How long a service on a Unix socket may be silent while `call` waits for
+            anything but a prompt, in seconds.
     """
 
     def __init__(
@@ -45,7 +49,9 @@ class BlockingTekton:
         token_file: Path | None = None,
         paths: Paths | None = None,
         is_local: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._paths = paths
         self._remote = None if is_local else remote_of(url)
         self._token_file = token_file
@@ -53,17 +59,30 @@ class BlockingTekton:
         self._tekton: Tekton | None = None
 
     def call(self, request: Request[ResultT]) -> ResultT:
-        """Ask and wait for the result; raises as `Tekton.call` does."""
-        for item in self.stream(request):
+        """Ask and wait for the result.
+
+        Raises:
+            TimedOut: The service is silent.
+            TektonError: As `Tekton.call` does.
+        """
+        patience_s = None if isinstance(request, Chat) else self._patience_s
+        for item in self._items(request, patience_s):
             result = item
         found: ResultT = result
         return found
 
     def stream(self, request: Request[Any]) -> Iterator[Any]:
         """Ask; yield each chunk as it comes and the result last; closing it cancels."""
-        if self._remote and self._remote.scheme != "unix":
-            return self._stream_elsewhere(request)
-        return self._ask(request)
+        return self._items(request, None)
+
+    def check(self, name: str, is_ci: bool) -> None:
+        """Tell whether somebody listens as a service or CI of this machine; nothing is asked.
+
+        Raises:
+            TektonError: Why nobody does.
+        """
+        if self._remote is None:
+            self._connect(name, is_ci, self._patience_s).close()
 
     def close(self) -> None:
         """Close every connection."""
@@ -76,6 +95,11 @@ class BlockingTekton:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _items(self, request: Request[Any], patience_s: float | None) -> Iterator[Any]:
+        if self._remote and self._remote.scheme != "unix":
+            return self._stream_elsewhere(request)
+        return self._ask(request, patience_s)
 
     def _stream_elsewhere(self, request: Request[Any]) -> Iterator[Any]:
         import asyncio
@@ -96,22 +120,37 @@ class BlockingTekton:
         finally:
             self._runner.run(chunks.aclose())
 
-    def _ask(self, request: Request[Any]) -> Iterator[Any]:
+    def _ask(self, request: Request[Any], patience_s: float | None) -> Iterator[Any]:
         name, is_ci = target(request)
-        runtime = os.fspath(self._paths.runtime) if self._paths else None
-        address = self._remote or locate(name, is_ci, runtime)
         connection = Connection()
         _, message = connection.request(request)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        with self._connect(name, is_ci, patience_s, frame(message)) as channel:
             try:
-                channel.connect(address.path)
-                channel.sendall(frame(message))
-            except OSError as error:
-                reason = f"cannot connect to {address}: {error.strerror}"
-                if self._remote:
-                    raise CannotConnect(reason) from error
-                raise why_not(name, is_ci, self._paths, reason) from error
-            yield from _answer(channel, connection)
+                yield from _answer(channel, connection)
+            except TimeoutError as error:
+                raise silent(name, patience_s or 0) from error
+
+    def _connect(
+        self, name: str, is_ci: bool, patience_s: float | None, message: bytes = b""
+    ) -> socket.socket:
+        """Connect and send a message; the socket is the caller's."""
+        runtime = os.fspath(self._paths.runtime) if self._paths else None
+        address = self._remote or locate(name, is_ci, runtime)
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.settimeout(patience_s)
+        try:
+            channel.connect(address.path)
+            channel.sendall(message)
+        except (TimeoutError, BlockingIOError) as error:  # as many wait already as may
+            channel.close()
+            raise silent(name, patience_s or 0) from error
+        except OSError as error:
+            channel.close()
+            reason = f"cannot connect to {address}: {error.strerror}"
+            if self._remote:
+                raise CannotConnect(reason) from error
+            raise why_not(name, is_ci, self._paths, reason) from error
+        return channel
 
 
 def _answer(channel: socket.socket, connection: Connection) -> Iterator[Any]:
@@ -119,6 +158,8 @@ def _answer(channel: socket.socket, connection: Connection) -> Iterator[Any]:
     while True:
         try:
             data = channel.recv(1 << 18)
+        except TimeoutError:
+            raise
         except OSError:
             data = b""
         if not data:

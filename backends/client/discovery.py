@@ -6,20 +6,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.errors import CannotConnect, NotFound, TektonError
+from backends.errors import CannotConnect, NotFound, TektonError, TimedOut
 from backends.protocol.messages import CI_SERVICE, Health, Request, ServiceInfo
-from backends.runtime import is_private, runtime_folder, socket_path
+from backends.runtime import canonical, is_private, runtime_folder, socket_path
 from backends.transport.address import Address, parse_address
 
 if TYPE_CHECKING:
     from backends.paths import Paths
 
 START_HINT = "`tekton up` starts it"
+PATIENCE_S = 10.0
+"""How long a service may be silent where nothing keeps it busy, in seconds."""
 
-
-def canonical(name: str) -> str:
-    """The CI's own name: `apollo-ci` and `Apollo` are `apollo`."""
-    return name.lower().removesuffix("-ci")
+_VERBS = ("list", "history")
 
 
 def target(request: Request[Any]) -> tuple[str, bool]:
@@ -96,11 +95,22 @@ def why_not(
     return CannotConnect(f"{name} is gone: {why}", f"`tekton serve {name}` brings it back")
 
 
+def silent(name: str, seconds: float = PATIENCE_S) -> TimedOut:
+    """Return the error for a service that takes a request and says nothing."""
+    return TimedOut(
+        f"{name} does not answer within {seconds:g} s",
+        "`tekton status` shows its process; `kill -CONT PID` wakes a stopped one, `kill PID` ends it",
+    )
+
+
 def _suggest(name: str, is_ci: bool, alive: list[ServiceInfo]) -> str:
     import difflib
 
     names = [record.name for record in alive if record.is_ci == is_ci]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    verbs = difflib.get_close_matches(name, _VERBS, n=1, cutoff=0.7) if is_ci else []
+    if verbs and name not in close:
+        return f"did you mean `aish {verbs[0]}`? `aish list` shows all CIs"
     listing = "`aish list` shows all" if is_ci else "`tekton status` shows all"
     if not close:
         return listing
@@ -115,8 +125,10 @@ def read_token(file: Path) -> str:
     """
     try:
         token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"cannot read the token file {file}: {error}") from error
+    except OSError as error:
+        raise NotFound(f"cannot read the token file {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise NotFound(f"cannot read the token file {file}: it is no text") from error
     if not token:
         raise NotFound(
             f"the token file {file} is empty", "`tekton token create NAME > FILE` makes one"

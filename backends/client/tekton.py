@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.client.client import Client
-from backends.client.discovery import canonical, locate, read_token, remote_of, target, why_not
+from backends.client.discovery import locate, read_token, remote_of, target, why_not
 from backends.errors import CannotConnect
 from backends.paths import Paths
 from backends.protocol.messages import Answer, Chat, Piece, Request
+from backends.runtime import canonical
 from backends.transport.address import Address
 
 ResultT = TypeVar("ResultT")

@@ -152,7 +152,7 @@ def remove(name: Name, debug: Debug = False) -> None:
 
 def _existing(name: str) -> PersonaFile:
     """Return the file of a CI by any of its names: `Apollo` and `apollo-ci` are `apollo`."""
-    from backends.client.discovery import canonical
+    from backends.runtime import canonical
 
     return PersonaFile(canonical(name), find_paths())
 

@@ -23,7 +23,7 @@ class LineFramer:
     """
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
-        self._limit = limit
+        self.limit = limit
         self._buffer = bytearray()
         self._discarding = False
 
@@ -38,17 +38,17 @@ class LineFramer:
             start = end + 1
             if self._discarding:
                 self._discarding = False
-            elif len(line) > self._limit:
-                messages.append(Oversized(self._limit))
+            elif len(line) > self.limit:
+                messages.append(Oversized(self.limit))
             elif line:
                 messages.append(line)
         del self._buffer[:start]
         if self._discarding:
             self._buffer.clear()
-        elif len(self._buffer) > self._limit + 1:  # the one byte more may be a carriage return
+        elif len(self._buffer) > self.limit + 1:  # the one byte more may be a carriage return
             self._buffer.clear()
             self._discarding = True
-            messages.append(Oversized(self._limit))
+            messages.append(Oversized(self.limit))
         return messages
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from backends.errors import AnswerTruncated, ModelError, NotFound, TektonError
 from backends.protocol import schema
 from backends.protocol.messages import Answer, Chat, Piece, ServiceInfo, Turn, TurnStatus, Usage
+from backends.runtime import canonical
 from backends.service.base import Context, Service, handles
 from backends.service.turns import TurnRecorder
 
@@ -61,7 +62,7 @@ class CIService(Service):
     @handles(Chat)
     async def chat(self, chat: Chat) -> AsyncGenerator[Piece | Answer, None]:
         """Answer a prompt."""
-        if chat.ci not in (None, self.name):
+        if chat.ci is not None and canonical(chat.ci) != self.name:
             raise NotFound(
                 f"this is the socket of {self.name!r}; it does not answer for {chat.ci!r}",
                 "connect to that CI's own socket, or to the gateway",

@@ -22,6 +22,7 @@ from backends.errors import (
 from backends.protocol.connection import (
     CancelReceived,
     Connection,
+    ConnectionEvent,
     LegacyReceived,
     Refused,
     RequestId,
@@ -37,6 +38,13 @@ from backends.version import VERSION
 log = logging.getLogger(__name__)
 
 _HELLO_S = 10.0
+_HELLO_FIRST = "a hello with a token has to come first"
+_AT_ONCE = 32
+"""Messages of one connection that are looked at before others have a turn."""
+
+_MAX_OPEN_BYTES = 32 * 1024 * 1024
+"""Bytes of open requests after which a connection is read no further until some have ended."""
+
 MAX_OPEN = 256
 """Requests that one connection may have open at once."""
 
@@ -62,6 +70,8 @@ class Session:
         self._one_line_at_a_time = asyncio.Lock()
         self._is_ending = False
         self._hello_by = 0.0
+        self._received = 0
+        self._open_bytes = 0
 
     async def run(self) -> None:
         """Answer until the peer is gone or sent away; then everything it asked is cancelled."""
@@ -69,8 +79,10 @@ class Session:
         try:
             while (message := await self._receive()) is not None:
                 event = self._connection.receive(message)
+                if not self._is_let_in:
+                    await self._check_stranger(event)
                 if isinstance(event, RequestReceived):
-                    await self._begin(event)
+                    await self._begin(event, _size_of(message))
                 elif isinstance(event, CancelReceived):
                     await asyncio.sleep(0)  # a task that never began would end without an answer
                     if event.id in self._tasks:
@@ -102,6 +114,11 @@ class Session:
 
     async def _receive(self) -> bytes | Oversized | None:
         """Wait for the next message; a stranger gets 10 s to say who it is."""
+        self._received += 1
+        if self._received % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # what came in one read would keep everybody else waiting
+        while self._open_bytes > _MAX_OPEN_BYTES:
+            await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
         if self._is_let_in or self._gate.allows_legacy:
             return await self._channel.receive()
         try:
@@ -110,21 +127,31 @@ class Session:
         except TimeoutError:
             raise ConnectionLost("no hello in time") from None
 
-    def _open(self, number: RequestId, work: Coroutine[Any, Any, None]) -> None:
+    def _open(self, number: RequestId, work: Coroutine[Any, Any, None], size: int) -> None:
         task = asyncio.create_task(work)
         self._tasks[number] = task
-        task.add_done_callback(functools.partial(self._forget, number))
+        self._open_bytes += size
+        task.add_done_callback(functools.partial(self._forget, number, size))
 
-    def _forget(self, number: RequestId, task: asyncio.Task[None]) -> None:
+    def _forget(self, number: RequestId, size: int, task: asyncio.Task[None]) -> None:
+        self._open_bytes -= size
         if self._tasks.get(number) is task:  # the peer may have used the id again already
             del self._tasks[number]
 
-    async def _begin(self, received: RequestReceived) -> None:
+    async def _check_stranger(self, event: ConnectionEvent | None) -> None:
+        """End the connection of a stranger that begins with anything but a hello or old lines."""
+        if isinstance(event, RequestReceived | LegacyReceived):
+            return  # what these say is looked at where they are answered
+        if isinstance(event, Refused) and event.reply:
+            await self._channel.send(event.reply)
+        await self._dismiss(self._unauthorized(_HELLO_FIRST))
+
+    async def _begin(self, received: RequestReceived, size: int) -> None:
         number, request = received.id, received.request
         if isinstance(request, Hello):
             await self._welcome(number, request)
         elif not self._is_let_in:
-            await self._send_away(number, "a hello with a token has to come first")
+            await self._send_away(number, _HELLO_FIRST)
         elif request.IS_LOCAL and not self._channel.peer.is_trusted:
             error = Unauthorized(f"{request.METHOD!r} is answered on the Unix socket only")
             await self._channel.send(self._connection.error(number, error))
@@ -132,13 +159,14 @@ class Session:
             busy = Busy(f"{MAX_OPEN} requests are open on this connection", "wait for some to end")
             await self._channel.send(self._connection.error(number, busy))
         else:
-            self._open(number, self._answer(number, request))
+            self._open(number, self._answer(number, request), size)
 
     async def _welcome(self, number: RequestId, hello: Hello) -> None:
         if not self._is_let_in:
             if (reason := await self._refusal(hello)) is not None:
                 await self._send_away(number, reason)
             self._is_let_in = True
+            self._channel.let_in()
         if hello.protocol != PROTOCOL_VERSION:
             reason = f"version {hello.protocol} of the protocol is not spoken here"
             error = ProtocolError(reason, f"say hello with version {PROTOCOL_VERSION}")
@@ -157,11 +185,17 @@ class Session:
         return None if is_valid else "the token is missing or not valid"
 
     async def _send_away(self, number: RequestId, reason: str) -> NoReturn:
-        error = Unauthorized(
+        error = self._unauthorized(reason)
+        await self._channel.send(self._connection.error(number, error))
+        await self._dismiss(error)
+
+    def _unauthorized(self, reason: str) -> Unauthorized:
+        return Unauthorized(
             f"{self._service.name} refuses the connection: {reason}",
             "make a token with `tekton token create NAME > FILE`, then use --token-file FILE",
         )
-        await self._channel.send(self._connection.error(number, error))
+
+    async def _dismiss(self, error: Unauthorized) -> NoReturn:
         # What came along with the hello is answered as well: closing a connection with unread
         # bytes would reset it, and the peer might never see the reason.
         with suppress(TimeoutError):
@@ -242,10 +276,12 @@ class Session:
     async def _begin_line(self, received: LegacyReceived) -> None:
         if not (self._is_let_in or self._gate.allows_legacy):
             await self._send_line(_NO_LINES)
-        elif len(self._tasks) >= MAX_OPEN:
+            await self._dismiss(self._unauthorized(_HELLO_FIRST))
+        if len(self._tasks) >= MAX_OPEN:
             await self._send_line({"type": "error", "error": f"{MAX_OPEN} requests are open"})
         else:
-            self._open(f"line {id(received)}", self._answer_in_turn(received))
+            size = len(str(received.line.get("content", "")))
+            self._open(f"line {id(received)}", self._answer_in_turn(received), size)
 
     async def _answer_in_turn(self, received: LegacyReceived) -> None:
         async with self._one_line_at_a_time:  # its answers carry no id, so their order counts
@@ -263,6 +299,10 @@ class Session:
 
     async def _send_line(self, answer: Mapping[str, Any]) -> None:
         await self._channel.send(json.dumps(answer).encode())
+
+
+def _size_of(message: bytes | Oversized) -> int:
+    return len(message) if isinstance(message, bytes) else 0
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

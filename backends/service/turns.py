@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 _BEGIN_WAIT_S = 0.25
 _END_WAIT_S = 1.0
 _UPDATE_EVERY_S = 1.0
+_END_TRIES = 5
+_END_PAUSE_S = 2.0
 
 
 class TurnRecorder:
@@ -70,8 +72,12 @@ class TurnRecorder:
             if self._size > known:
                 known = self._size
                 await self._try(UpdateTurn(turn=self._current()))
-        await self._try(UpdateTurn(turn=self._current()))
-        self._stored.set()
+        for _ in range(_END_TRIES):  # an end that is lost would look like a hub that died
+            await self._try(UpdateTurn(turn=self._current()))
+            self._stored.set()
+            if self._failure is None:
+                return
+            await asyncio.sleep(_END_PAUSE_S)
 
     async def _try(self, request: BeginTurn | UpdateTurn) -> None:
         try:

@@ -25,6 +25,10 @@ class Peer:
     has_shown_token: bool = False
 
 
+MAX_STRANGER = 64 * 1024
+"""Largest message, in bytes, of a peer that has not said who it is."""
+
+
 class Channel(Protocol):
     """Carries messages between two ends, in order, each whole."""
 
@@ -32,6 +36,9 @@ class Channel(Protocol):
 
     async def receive(self) -> bytes | Oversized | None:
         """Return the next message; `None` once the peer sends no more, and ever after."""
+
+    def let_in(self) -> None:
+        """Take messages up to the protocol's limit: the peer is no stranger any more."""
 
     async def gone(self) -> None:
         """Wait until a peer that sends no more is gone altogether, where the transport can tell.

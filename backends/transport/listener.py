@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from backends.errors import AlreadyRunning, TektonError
 from backends.transport.address import Address
-from backends.transport.base import Channel
+from backends.transport.base import MAX_STRANGER, Channel
 from backends.transport.stream import BACKLOG, StreamChannel, peer_of, reason_of
 from backends.transport.websocket import Guard, accept_websocket
 
@@ -23,6 +24,9 @@ OnChannel = Callable[[Channel], Awaitable[None]]
 """Serves one connection until it ends; the listener closes it afterwards."""
 
 _FIRST_BYTES_S = 10.0
+_MAX_STRANGERS = 128
+"""Connections to one port that may be open without having said who they are."""
+
 _STREAM_LIMIT = 256 * 1024
 _HTTP_METHODS = (b"GET", b"HEA", b"POS", b"PUT", b"DEL", b"OPT", b"PAT", b"CON", b"TRA")
 
@@ -90,20 +94,31 @@ async def listen_tcp(host: str, port: int, on_channel: OnChannel, guard: Guard) 
             "set another port under [tcp] in the configuration: `tekton config edit`",
         ) from error
 
+    strangers: set[asyncio.StreamWriter] = set()
+
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(strangers) >= _MAX_STRANGERS:
+            writer.close()
+            return
+        strangers.add(writer)
         channel = None
         try:
             async with asyncio.timeout(_FIRST_BYTES_S):
-                channel = await _recognise(reader, writer, guard)
+                let_in = functools.partial(strangers.discard, writer)
+                channel = await _recognise(reader, writer, guard, let_in)
         except (TimeoutError, OSError):
             pass  # it said nothing in time, or went away
         except Exception:
             log.exception("a connection could not be accepted")
         finally:
             if channel is None:
+                strangers.discard(writer)
                 writer.close()
         if channel is not None:
-            await _serve(channel, on_channel)
+            try:
+                await _serve(channel, on_channel)
+            finally:
+                strangers.discard(writer)
 
     listening = await asyncio.start_server(
         accepted, sock=server, backlog=BACKLOG, limit=_STREAM_LIMIT
@@ -113,18 +128,23 @@ async def listen_tcp(host: str, port: int, on_channel: OnChannel, guard: Guard) 
 
 
 async def _recognise(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, guard: Guard
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    guard: Guard,
+    let_in: Callable[[], None],
 ) -> Channel | None:
     first = b""
     while len(first) < 3:
-        data = await reader.read(_STREAM_LIMIT)
+        data = await reader.read(MAX_STRANGER)
         if not data:
             return None
         first += data
     peer = peer_of(writer)
     if first[:3] in _HTTP_METHODS:
-        return await accept_websocket(reader, writer, first, peer, guard)
-    return StreamChannel(reader, writer, peer, first)
+        channel = await accept_websocket(reader, writer, first, peer, guard)
+        let_in()
+        return channel
+    return StreamChannel(reader, writer, peer, first, let_in)
 
 
 async def _serve(channel: Channel, on_channel: OnChannel) -> None:

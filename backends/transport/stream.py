@@ -9,16 +9,17 @@ import socket
 import struct
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from backends.errors import ConnectionLost
-from backends.protocol.framing import LineFramer, Oversized, frame
-from backends.transport.base import HIGH_WATER, Peer
+from backends.protocol.framing import MAX_MESSAGE, LineFramer, Oversized, frame
+from backends.transport.base import HIGH_WATER, MAX_STRANGER, Peer
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; asyncio's own 100 refuses the 101st of 200."""
 
-_READ_SIZE = 256 * 1024
+_READ_SIZE = MAX_STRANGER  # what follows a stranger's hello in one read is no larger
 _READS_AT_ONCE = 8
 _HANG_UP_CHECK_S = 0.1
 _IS_MACOS = sys.platform == "darwin"
@@ -30,6 +31,7 @@ class StreamChannel:
 
     `buffered` are bytes that were read before the channel was made. `gather_s` is for a reader
     that only draws: after each read, what arrives within so many seconds is read together.
+    `on_let_in` makes the peer a stranger, whose messages have to be small until it is let in.
     """
 
     gather_s: float = 0.0
@@ -40,11 +42,13 @@ class StreamChannel:
         writer: asyncio.StreamWriter,
         peer: Peer,
         buffered: bytes = b"",
+        on_let_in: Callable[[], None] | None = None,
     ) -> None:
         self.peer = peer
         self._reader = reader
         self._writer = writer
-        self._framer = LineFramer()
+        self._framer = LineFramer(MAX_MESSAGE if on_let_in is None else MAX_STRANGER)
+        self._on_let_in = on_let_in
         self._ready = deque(self._framer.feed(buffered))
         self._reads = 0
         writer.transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -87,6 +91,12 @@ class StreamChannel:
     async def close(self) -> None:
         """Send what is waiting, then end the connection."""
         await close_writer(self._writer)
+
+    def let_in(self) -> None:
+        """Take messages up to the protocol's limit."""
+        self._framer.limit = MAX_MESSAGE
+        if self._on_let_in is not None:
+            self._on_let_in()
 
     async def gone(self) -> None:
         """Wait until the peer is gone; returns at once on TCP, which cannot tell."""

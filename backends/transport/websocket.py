@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from websockets.protocol import Protocol
     from websockets.server import ServerProtocol
 
-_READ_SIZE = 256 * 1024
+_READ_SIZE = 32 * 1024
 _LINGER_S = 1.0
 _HEAD_END = b"\r\n\r\n"
 _MAX_HEAD = 64 * 1024
@@ -72,12 +72,16 @@ class WebSocketChannel:
                 return None
             if data:
                 self._protocol.receive_data(data)
+                await asyncio.sleep(0)  # a read may hold thousands of frames that say nothing
             else:
                 self._protocol.receive_eof()
                 self._take_frames()
                 await self._flush()
                 return self._ready.popleft() if self._ready else None
         return self._ready.popleft()
+
+    def let_in(self) -> None:
+        """Do nothing: whoever has such a channel is in already."""
 
     async def gone(self) -> None:
         """Return at once: a WebSocket closes both directions together."""
@@ -194,12 +198,20 @@ async def accept_websocket(
         head += data
     head, _, early = head.partition(_HEAD_END)  # frames have to wait until they are let in
     protocol = ServerProtocol(max_size=MAX_MESSAGE)
+    is_answered = False
     protocol.receive_data(head + _HEAD_END)
     for request in protocol.events_received():
         assert isinstance(request, Request)  # nosec B101
         protocol.send_response(_respond(protocol, request, await guard(request, peer)))
     for outgoing in protocol.data_to_send():
         writer.write(outgoing)
+        is_answered = is_answered or bool(outgoing)
+    if not is_answered:
+        # The package says nothing to what is no handshake at all, such as a form that a page posts.
+        status = "415 Unsupported Media Type" if head.startswith(b"POST") else "400 Bad Request"
+        writer.write(
+            f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+        )
     await writer.drain()
     if protocol.state is not State.OPEN:
         return None

@@ -120,6 +120,7 @@ async def channel_pair(kind: str) -> AsyncIterator[tuple[Channel, Channel]]:
             server = await accepted.get()
             if kind == "tcp":
                 assert await server.receive() == b'"first"'
+                server.let_in()
             yield client, server
         finally:
             is_over.set()

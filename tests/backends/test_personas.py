@@ -70,6 +70,10 @@ def test_other_files_do_not_matter(tmp_path: Path) -> None:
         ("zeus", "role =", r"zeus\.toml, line 1, "),
         ("Zeus", "", r"Zeus\.toml: 'Zeus' cannot be the name of a CI"),
         ("list", "", r"list\.toml: 'list' is a word of aish's own"),
+        ("zeus", "\ntemperature = 9", r"line 2: temperature must be from 0 to 2, not 9"),
+        ("zeus", "temperature = -1", r"temperature must be from 0 to 2"),
+        ("zeus", "max_tokens = 0", r"line 1: max_tokens must be more than 0, not 0"),
+        ("zeus", "max_prompt_bytes = -1", r"max_prompt_bytes must be more than 0, not -1"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told(
@@ -78,6 +82,18 @@ def test_a_file_that_cannot_be_used_is_told(
     write(tmp_path, name, text)
     with pytest.raises(ConfigError, match=reason):
         load_personas(tmp_path)
+
+
+def test_a_file_that_cannot_be_used_keeps_nobody_else_away(tmp_path: Path) -> None:
+    write(tmp_path, "zeus", "role = 5")
+    write(tmp_path, "apollo", "rule = 5")
+    write(tmp_path, "all", "")
+    write(tmp_path, "hera", 'role = "queen"')
+    told: dict[str, str] = {}
+    found = load_personas(tmp_path, lambda name, error: told.update({name: error.message}))
+    assert set(found) == {*BUILT_IN, "hera"} - {"apollo"}, "half a persona is none"
+    assert set(told) == {"all", "apollo", "zeus"}
+    assert "zeus.toml, line 1" in told["zeus"]
 
 
 @pytest.mark.parametrize("name", ["a", "apollo", "my-ci-2", "x9", "a--b", "n" * MAX_NAME, "ci"])
@@ -107,6 +123,12 @@ def test_numa_is_no_persona(tmp_path: Path) -> None:
     write(tmp_path, "numa", 'role = "other"')
     with pytest.raises(ConfigError, match=r"numa\.toml: numa is a CI of its own"):
         load_personas(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["hermes", "engram", "specialists"])
+def test_a_service_is_no_persona(name: str) -> None:
+    with pytest.raises(UsageError, match="is a service"):
+        check_name(name)
 
 
 def test_the_other_way_to_write_a_name_is_not_another_name() -> None:

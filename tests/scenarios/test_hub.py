@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -429,3 +430,92 @@ def test_a_home_with_a_long_path(home: TektonProcess) -> None:
     (where.parent / "ci").rmdir()
     where.parent.rmdir()
     home.environment["TEKTON_HOME"] = str(home.home)
+
+
+def test_restart_starts_anew_what_runs_or_does_not(home: TektonProcess) -> None:
+    assert home.tekton("restart", "-q") == Ran(0, b"", "")
+    before = home.tekton("status", "--json").json["pid"]
+    again = home.tekton("restart", "--json")
+    assert again.status == 0, again.err
+    assert again.json["pid"] != before
+    assert before not in home.processes()
+    home.configure("[tcp]\nenabled = 3\n")
+    refused = home.tekton("restart")
+    assert (refused.status, refused.out) == (1, b"")
+    assert "config.toml, line 2" in refused.err
+    assert home.aish("mirror", "hi").out == b"hi\n", "the hub stays where a new one could not be"
+    assert home.tekton("down", "-q") == Ran(0, b"", "")
+
+
+def test_a_ci_that_is_broken_keeps_nobody_else_away(home: TektonProcess) -> None:
+    home.add_persona("zeus", "role = 3")
+    up = home.tekton("up")
+    try:
+        assert up.status == 0, up.err
+        assert "zeus is left out: " in up.err
+        assert "zeus.toml, line 1: role must be a string" in up.err
+        assert home.aish("mirror", "hi").out == b"hi\n"
+        status = home.tekton("status")
+        assert "zeus.toml, line 1: role must be a string" in status.err
+        assert len([line for line in status.err.splitlines() if "zeus" in line]) == 1
+        served = home.tekton("serve", "zeus")
+        assert served.status == 1
+        assert "error: " in served.err
+        assert "zeus.toml, line 1: role must be a string" in served.err.rpartition("error: ")[2]
+        home.add_persona("mirror", "model = ")  # it breaks while the hub runs
+        home.add_persona("zeus", 'model = "echo/echo"')
+        wait_for(lambda: home.aish("zeus", "hi").out == b"hi\n", "the one that was mended")
+        assert home.aish("mirror", "hi").out == b"hi\n", "it goes on as it was"
+    finally:
+        home.tekton("down")
+
+
+def test_a_port_that_is_taken_is_told_with_its_name_and_remedy(home: TektonProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        home.configure(f"[tcp]\nenabled = true\nports = {{hermes = {port}}}\n")
+        ran = home.tekton("up")
+    assert ran.status == 1
+    assert f"hermes cannot listen on 127.0.0.1:{port}" in ran.err
+    assert "`tekton config set tcp.ports.hermes PORT`" in ran.err
+
+
+def test_debug_lines_of_one_component(home: TektonProcess) -> None:
+    home.environment["TEKTON_DEBUG"] = "hermes,apollo"
+    home.start()
+    assert home.aish("apollo", "a secret question").status == 0
+    assert home.aish("mirror", "hi").status == 0
+    home.tekton("status")
+    lines = [line for line in home.log().splitlines() if " DEBUG " in line]
+    names = {line.split()[2].rstrip(":") for line in lines}
+    assert {name.split(".")[1] for name in names} == {"hermes", "apollo"}
+    assert any("backends.hermes: hermes.list from" in line for line in lines), lines
+    assert any("event ci.mirror.answer.started" in line for line in lines), lines
+    assert any("ollama/m:latest" in line for line in lines), lines
+    assert "a secret question" not in home.log()
+    assert "backends.hermes: service hermes started" in home.log()
+    assert "backends.mirror: CI mirror started" in home.log()
+
+
+@pytest.mark.parametrize("delay_s", [0.03, 0.08, 0.13, 0.2])
+def test_an_interrupt_while_it_starts_is_quiet(home: TektonProcess, delay_s: float) -> None:
+    """Whatever it does at that moment; before the program's first line Python itself may tell."""
+    process = home.begin("events", program="tekton")
+    wait_for(lambda: is_program(process.pid), "the program")
+    time.sleep(delay_s)  # the moments before the program can tell anything are what is tested
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    said = process.stderr.read()
+    assert b"Traceback" not in said
+    assert process.wait(5) in (-signal.SIGINT, 4), said
+
+
+def is_program(pid: int) -> bool:
+    return "tekton" in " ".join(psutil.Process(pid).cmdline())
+
+
+def test_a_log_that_nobody_reads_on_is_quiet(home: TektonProcess) -> None:
+    home.start()
+    ran = home.shell("tekton logs -f -n 5 | head -n 1; aish mirror hi; aish mirror hi")
+    assert ran.status == 0
+    assert ran.err == ""

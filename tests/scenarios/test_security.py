@@ -8,12 +8,14 @@ import os
 import shutil
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from backends.transport.listener import _MAX_STRANGERS
 from tests.scenarios.tekton_process import Ran, TektonProcess
 
 
@@ -275,3 +277,95 @@ def test_another_user_is_not_served(tekton: TektonProcess) -> None:
             file.chmod(found)
     assert ran.status == 0, ran
     assert "refused a process of another user" in tekton.log()
+
+
+# -- one connection does not keep the others waiting, nor fill the memory ----------------------
+
+
+def stranger(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Read to the end; a reset is one, too."""
+    try:
+        while client.recv(1 << 16):
+            pass
+    except ConnectionError:
+        pass
+    return True
+
+
+def test_a_stranger_has_one_small_message_to_say_who_it_is(tekton: TektonProcess) -> None:
+    port = port_of(tekton)
+    for said in (b"x\n" * 1000, b"x" * 100_000, b"[[]]\n", b'{"jsonrpc":"2.0","method":"x"}\n'):
+        with stranger(port) as client:
+            client.sendall(said)
+            assert is_closed(client)
+
+
+def test_strangers_who_wait_are_so_many_and_no_more(tekton: TektonProcess, token: str) -> None:
+    port = port_of(tekton, "engram")
+    clients = [stranger(port) for _ in range(200)]
+    for client in clients:
+        client.sendall(b"{")
+    refused = 0
+    for client in clients:
+        client.settimeout(0.02)
+        try:
+            refused += not client.recv(1)
+        except ConnectionError:
+            refused += 1
+        except TimeoutError:
+            pass
+    for client in clients:
+        client.close()
+    assert 200 - _MAX_STRANGERS <= refused < 150
+
+
+def test_requests_of_many_bytes_wait_for_each_other(tekton: TektonProcess) -> None:
+    """A hundred of 4 MB, none of them read: the hub takes in a few."""
+    assert tekton.hub
+    hub = psutil.Process(tekton.hub.pid)
+    before = hub.memory_info().rss
+    message = json.dumps(
+        {"jsonrpc": "2.0", "id": 0, "method": "chat", "params": {"prompt": "x" * 4_000_000}}
+    ).encode()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tekton.socket("mirror")))
+        client.settimeout(1)
+        sent = 0
+        try:
+            for number in range(100):
+                client.sendall(message.replace(b'"id": 0', b'"id": %d' % number) + b"\n")
+                sent += 1
+        except TimeoutError:
+            pass
+        assert sent < 40
+        assert tekton.aish("mirror", "hi").out == b"hi\n"
+        assert hub.memory_info().rss - before < 400_000_000
+
+
+def test_a_flood_of_lines_leaves_others_their_turn(tekton: TektonProcess) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tekton.socket("mirror")))
+        client.settimeout(20)
+        flood = threading.Thread(target=client.sendall, args=(b"x\n" * 300_000,))
+        drain = threading.Thread(target=lambda: [client.recv(1 << 20) for _ in range(200)])
+        flood.start()
+        drain.start()
+        try:
+            assert tekton.aish("mirror", "hi", "--timeout", "5").out == b"hi\n"
+        finally:
+            client.shutdown(socket.SHUT_RDWR)
+            flood.join()
+            drain.join()
+
+
+def test_a_form_that_a_page_posts_is_refused(tekton: TektonProcess) -> None:
+    with stranger(port_of(tekton)) as client:
+        client.sendall(
+            b"POST /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n"
+            b"Content-Length: 2\r\n\r\n{}"
+        )
+        assert client.makefile("rb").readline().startswith(b"HTTP/1.1 415 ")

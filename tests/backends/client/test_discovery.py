@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backends.client.discovery import canonical, locate, read_token, remote_of, target, why_not
+from backends.client.discovery import locate, read_token, remote_of, target, why_not
 from backends.errors import CannotConnect, NotFound, TektonError, UsageError
 from backends.paths import Paths, find_paths, private_folder
 from backends.protocol.messages import (
@@ -30,6 +30,7 @@ from backends.protocol.messages import (
     TurnStatus,
 )
 from backends.registry import Registry
+from backends.runtime import canonical
 from backends.transport.address import Address
 
 

@@ -105,6 +105,18 @@ def test_a_reserved_name_is_refused(name: str) -> None:
     assert isinstance(failed(app, "add", name), UsageError)
 
 
+@pytest.mark.parametrize("name", ["hermes", "engram", "specialists"])
+def test_the_name_of_a_service_is_refused(name: str) -> None:
+    error = failed(app, "add", name)
+    assert isinstance(error, UsageError)
+    assert "a service" in error.message
+
+
+def test_the_gateway_and_its_ci_share_a_name() -> None:
+    done(app, "edit", "rhetor", "--role", "speaker")
+    assert personas()["rhetor"].role == "speaker"
+
+
 @pytest.mark.parametrize("verb", ["add", "edit", "remove", "show"])
 def test_numa_has_no_persona(verb: str) -> None:
     error = failed(app, verb, "numa")
@@ -119,7 +131,9 @@ def test_numa_has_no_persona(verb: str) -> None:
         ["--temperature", "inf"],
         ["--temperature", "-1"],
         ["--temperature", "warm"],
+        ["--temperature", "9"],
         ["--max-tokens", "0"],
+        ["--max-prompt-bytes", "0"],
         ["--max-tokens", "1.5"],
         ["--system", "x", "--system-file", "/dev/null"],
     ],
@@ -290,6 +304,7 @@ def test_list_tells_where_each_comes_from() -> None:
     assert {name: origins[name] for name in expected} == expected
     assert "Not-a-name" not in origins
     assert "Not-a-name" in ran.err
+    assert origins["numa"] == "monitor"
     assert "athena  " in done(app, "list").out
 
 
@@ -325,6 +340,27 @@ def test_nothing_is_left_of_a_removal_that_was_taken_back() -> None:
     done(app, "edit", "apollo", "--enable")
     assert not file_of("apollo").exists()
     assert personas()["apollo"] == BUILT_IN
+
+
+# -- reset -----------------------------------------------------------------------------------
+
+
+def test_reset_goes_back_to_what_is_built_in() -> None:
+    for text in ('role = "seer"', "role = ", "is_enabled = false"):
+        write("apollo", text)
+        done(app, "reset", "Apollo")
+        assert personas()["apollo"] == BUILT_IN
+        assert not file_of("apollo").exists()
+    assert "apollo is as it was" in done(app, "reset", "apollo").err
+
+
+def test_a_ci_of_the_users_own_has_nothing_to_go_back_to() -> None:
+    write("zeus", "")
+    error = failed(app, "reset", "zeus")
+    assert isinstance(error, UsageError)
+    assert error.hint == "`tekton ci remove zeus` removes it"
+    assert file_of("zeus").exists()
+    assert isinstance(failed(app, "reset", "nobody"), NotFound)
 
 
 # -- a running hub ---------------------------------------------------------------------------
@@ -372,7 +408,7 @@ def test_a_hub_that_does_not_take_it_up_is_told(monkeypatch: pytest.MonkeyPatch)
         assert "has not taken it up within 0.1 s" in done(app, "add", "zeus").err
 
 
-@pytest.mark.parametrize("words", [[], ["add"], ["edit"], ["show"], ["list"], ["remove"]])
+@pytest.mark.parametrize("words", [[], ["add"], ["edit"], ["show"], ["list"], ["remove"], ["reset"]])
 def test_help_opens_with_an_example(words: list[str]) -> None:
     first = run(app, *words, "--help").out.strip().splitlines()[2].strip()
     assert first.startswith("tekton ci")

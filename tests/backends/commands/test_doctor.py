@@ -20,7 +20,7 @@ import typer
 
 from backends.commands.checks import State, check_store
 from backends.commands.doctor import doctor
-from backends.config import Config
+from backends.config import PORTS, Config
 from backends.hub_record import write_hub_record
 from backends.paths import find_paths, private_folder
 from backends.personas import built_in_personas
@@ -103,7 +103,7 @@ def test_it_changes_nothing(tekton_home: Path) -> None:
 
 def test_with_a_model_only_the_hub_is_missing(ollama: OllamaServer) -> None:
     checks = check_up()
-    assert "2 models, llama3.3:70b first; costs nothing; no key needed" in str(checks["ollama"])
+    assert "2 models: llama3.3:70b, llama3.2; costs nothing; no key needed" in str(checks["ollama"])
     auto = only(checks, "auto")
     assert auto["message"] == (
         "ollama/llama3.3:70b: the first of ollama, openai that answers and costs nothing"
@@ -146,7 +146,8 @@ def test_settings_that_are_not_valid_are_a_problem_and_the_rest_goes_on() -> Non
     assert config["state"] == "problem"
     assert "config.toml, line 2: tcp.enabled must be true or false" in config["message"]
     assert "`tekton config edit`" in config["fix"]
-    assert "auto" in checks
+    for name in ("database", "tcp", "ollama", "auto"):
+        assert "by the defaults, as the settings cannot be read" in only(checks, name)["message"]
 
 
 def test_a_variable_that_is_not_valid_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +309,55 @@ def test_a_broken_file_of_tokens_is_a_problem() -> None:
     assert found["state"] == "problem"
 
 
+ANY_PORTS = "ports = {" + ", ".join(f"{name} = 0" for name in PORTS) + "}\n"
+LISTENING = "[tcp]\nenabled = true\n" + ANY_PORTS
+
+
+@pytest.fixture
+def listening_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[TektonProcess]:
+    with TektonProcess(LISTENING) as process:
+        monkeypatch.setenv("TEKTON_HOME", str(process.home))
+        process.start()
+        yield process
+
+
+def test_a_hub_that_listens_although_the_settings_say_off_is_told(
+    listening_hub: TektonProcess,
+) -> None:
+    listening_hub.configure("")
+    found = only(check_up(), "tcp")
+    assert found["state"] == "warning"
+    assert "the settings say off, but the running hub listens at tcp://127" in found["message"]
+    assert f"and {len(PORTS) - 1} more" in found["message"]
+    assert found["fix"] == "`tekton restart`"
+
+
+def test_a_hub_that_does_not_listen_although_the_settings_say_on_is_told(
+    hub: TektonProcess,
+) -> None:
+    hub.configure("[tcp]\nenabled = true\n")
+    found = check_up()
+    assert "on, but the running hub does not listen" in found["tcp"][0]["message"]
+    assert found["tcp"][0]["fix"] == "`tekton restart`"
+
+
+def test_a_hub_that_listens_as_the_settings_say_is_told_with_its_address(
+    listening_hub: TektonProcess,
+) -> None:
+    TokenStore(find_paths().tokens).create("laptop", 0.0)
+    found = only(check_up(), "tcp")
+    assert (found["state"], found["fix"]) == ("ok", None)
+    assert "the hub listens at tcp://127.0.0.1:" in found["message"]
+
+
+def test_a_hub_that_listens_elsewhere_is_told(listening_hub: TektonProcess) -> None:
+    listening_hub.configure(LISTENING.replace("hermes = 0", "hermes = 1"))
+    found = check_up()["tcp"][0]
+    assert found["state"] == "warning"
+    assert "hermes listens at tcp://127.0.0.1:" in found["message"]
+    assert "not at port 1 of 127.0.0.1" in found["message"]
+
+
 # -- providers -------------------------------------------------------------------------------
 
 
@@ -321,12 +371,20 @@ def test_a_key_is_told_by_its_source_and_never_shown(monkeypatch: pytest.MonkeyP
     assert "sk-very-secret" not in ran.out + ran.err
 
 
+def test_models_are_listed_to_choose_from(ollama: OllamaServer) -> None:
+    ollama.script = Script(models=tuple(f"m{number}" for number in range(12)))
+    found = only(check_up(), "ollama")["message"]
+    assert found.startswith("12 models: m0, m1, ")
+    assert "m9 and 2 more; costs nothing" in found
+    assert "m10" not in found
+
+
 def test_auto_takes_nothing_that_costs_money(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     checks = check_up()
     assert only(checks, "anthropic")["state"] == "ok"
     assert only(checks, "auto")["state"] == "problem"
-    assert '`default = "anthropic"` under [models]' in only(checks, "auto")["fix"]
+    assert "`tekton config set models.default anthropic`" in only(checks, "auto")["fix"]
 
 
 def test_a_key_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,7 +500,7 @@ def test_a_running_hub_is_looked_at(hub: TektonProcess, ollama: OllamaServer) ->
     missing = checks["services"][1]
     assert missing["state"] == "warning"
     assert "no model in the hub for apollo, athena" in missing["message"]
-    assert "`tekton down && tekton up`" in missing["fix"]
+    assert "`tekton restart`" in missing["fix"]
     assert "the hub may have another environment" in only(checks, "auto")["message"]
 
 
@@ -456,6 +514,14 @@ def test_a_model_that_only_the_hub_finds_is_a_warning(
         found = only(check_up(), "auto")
     assert found["state"] == "warning"
     assert "the hub answers with ollama/llama3.3:70b" in found["message"]
+
+
+def test_a_hub_that_is_older_than_the_settings_is_told(hub: TektonProcess) -> None:
+    hub.configure("[logs]\n")
+    found = only(check_up(), "hub")
+    assert found["state"] == "warning"
+    assert "config.toml was changed after it had started" in found["message"]
+    assert found["fix"] == "`tekton restart`"
 
 
 def test_a_ci_that_is_gone_is_a_problem(hub: TektonProcess) -> None:
@@ -481,7 +547,7 @@ def test_a_hub_that_does_not_answer_is_a_problem(hub: TektonProcess) -> None:
         os.kill(hub.hub.pid, signal.SIGCONT)
     assert found["state"] == "problem"
     assert "does not answer within" in found["message"]
-    assert found["fix"] == "`tekton down && tekton up`"
+    assert found["fix"] == "`tekton restart`"
 
 
 def test_a_hub_that_was_killed_is_told(hub: TektonProcess) -> None:

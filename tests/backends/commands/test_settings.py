@@ -15,7 +15,7 @@ import pytest
 from backends.commands.settings import HIDDEN, app, effective, hide
 from backends.commands.template import template
 from backends.config import Config, load_config
-from backends.errors import ConfigError, StorageError, TektonError, UsageError
+from backends.errors import ConfigError, NotFound, StorageError, TektonError, UsageError
 from backends.hub_record import hub_lock
 from backends.paths import find_paths, private_folder
 from backends.protocol import schema
@@ -233,7 +233,7 @@ def test_edit_tells_that_a_running_hub_goes_on_as_it_was(edit_with: EditWith) ->
     private_folder(paths.runtime)
     edit_with('echo "[tcp]" > "$file"')
     with hub_lock(paths):
-        assert "`tekton down && tekton up`" in done(app, "edit").err
+        assert "`tekton restart`" in done(app, "edit").err
 
 
 def test_visual_goes_before_editor(
@@ -383,14 +383,78 @@ def test_a_value_is_read_as_toml_or_as_text(key: str, value: str, found: object)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("models.defualt", "x"), ("tcp.enabled", "maybe"), ("tcp.host", "0.0.0.0")]
-)
-def test_a_setting_that_cannot_be_is_refused_and_nothing_is_written(key: str, value: str) -> None:
-    error = run(app, "set", key, value).error
-    assert isinstance(error, ConfigError)
-    assert key in error.message
-    assert not find_paths().config_file.exists()
+    ("key", "value", "said", "hint"),
+    [
+        ("models.defualt", "x", "models.defualt is not a setting; did you mean 'models.default'?",
+         "`tekton config show`"),
+        ("modles.default", "x", "modles.default is not a setting; did you mean 'models.default'?",
+         "`tekton config show`"),
+        ("tcp.enabled", "maybe", "tcp.enabled must be true or false", "tcp.enabled true`"),
+        ("models.order", "ollama", "models.order must be a list",
+         """`tekton config set models.order '["ollama"]'`"""),
+        ("logs.max_bytes", "many", "logs.max_bytes must be a whole number", "max_bytes 5000000`"),
+        ("tcp.host", "0.0.0.0", "tcp.host must be one of", "nothing was changed"),
+        ("models.default.name", "x", "models.default is not a table", "`tekton config show`"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_refused_and_nothing_is_written(
+    key: str, value: str, said: str, hint: str
+) -> None:
+    file = write('[models]\ndefault = "auto"\n')
+    error = failed(app, "set", key, value)
+    assert isinstance(error, UsageError)
+    assert error.message.startswith(said)
+    assert "line" not in error.message
+    assert "nothing was changed" in (error.hint or "")
+    assert hint in (error.hint or "")
+    assert file.read_text() == '[models]\ndefault = "auto"\n'
 
 
 def test_a_name_without_a_table_is_no_setting() -> None:
     assert isinstance(run(app, "set", "default", "x").error, UsageError)
+
+
+@pytest.mark.parametrize("value", ["auto", "anthropic", "ollama/m", "mine/any"])
+def test_a_model_whose_provider_is_known_is_set_without_a_word(value: str) -> None:
+    write('[providers.mine]\ntype = "openai"\n')
+    assert done(app, "set", "models.default", value).err == ""
+
+
+@pytest.mark.parametrize("value", ["nope", "nope/m"])
+def test_a_model_without_a_known_provider_is_set_with_a_warning(value: str) -> None:
+    ran = done(app, "set", "models.default", value)
+    assert "no provider is named 'nope'" in ran.err
+    assert load_config(find_paths().config_file, {}).models.default == value
+
+
+def test_an_unknown_provider_in_the_order_is_told() -> None:
+    assert "no provider is named 'olama'" in done(app, "set", "models.order", '["olama"]').err
+
+
+@pytest.mark.parametrize("name", ["hermes", "apollo", "rhetor-ci", "numa", "sophia"])
+def test_a_port_of_what_is_there_is_set_without_a_word(name: str) -> None:
+    assert done(app, "set", f"tcp.ports.{name}", "9999").err == ""
+
+
+def test_a_port_of_what_is_not_there_is_told() -> None:
+    assert "nothing is named 'nosuch' yet" in done(app, "set", "tcp.ports.nosuch", "9999").err
+
+
+# -- unset -----------------------------------------------------------------------------------
+
+
+def test_unset_goes_back_to_the_default_and_all_else_stays() -> None:
+    file = write("# mine\n[logs]\nlevel = 'debug' # loud\nmax_bytes = 9 # few\n")
+    done(app, "unset", "logs.level")
+    assert file.read_text() == "# mine\n[logs]\nmax_bytes = 9 # few\n"
+    done(app, "unset", "logs.max_bytes")
+    assert load_config(file, {}) == Config()
+
+
+@pytest.mark.parametrize("key", ["logs.level", "nothing.at.all"])
+def test_what_is_not_set_cannot_be_unset(key: str) -> None:
+    file = write("[tcp]\nenabled = true\n")
+    error = failed(app, "unset", key)
+    assert isinstance(error, NotFound)
+    assert f"{key} is not set in {file}" in error.message
+    assert isinstance(failed(app, "unset", "level"), UsageError)

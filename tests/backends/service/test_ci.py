@@ -47,6 +47,11 @@ END = Finished(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_pause_before_an_end_is_stored_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.service.turns._END_PAUSE_S", 0.0)
+
+
 class Oracle(CIService):
     """Answers by a script."""
 

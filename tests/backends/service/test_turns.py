@@ -21,6 +21,11 @@ TURN = Turn(id="1", session="s", ci="apollo", status=TurnStatus.RUNNING, prompt=
 ENDED = dataclasses.replace(TURN, status=TurnStatus.COMPLETE)
 
 
+@pytest.fixture(autouse=True)
+def no_pause_before_an_end_is_stored_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.service.turns._END_PAUSE_S", 0.0)
+
+
 PATIENCE = (turns._BEGIN_WAIT_S, turns._END_WAIT_S)
 
 
@@ -182,3 +187,28 @@ def test_a_store_with_a_bug_does_not_keep_the_answer() -> None:
 
 def test_the_patience_is_what_the_words_of_the_class_say() -> None:
     assert PATIENCE == (0.25, 1.0)
+
+
+def test_an_end_that_cannot_be_stored_at_once_is_stored_later() -> None:
+    async def work() -> None:
+        context = StageContext()
+        failures = 3
+        stored: list[Turn] = []
+
+        async def answer(request: Request[Any]) -> None:
+            nonlocal failures
+            if isinstance(request, UpdateTurn):
+                failures -= 1
+                if failures >= 0:
+                    raise StorageError("locked")
+                stored.append(request.turn)
+
+        context.answer = answer
+        recorder = TurnRecorder(context)
+        await recorder.begin(TURN)
+        recorder.finish(ENDED)
+        assert await recorder.outcome() == "this turn is not stored: locked"
+        await eventually(lambda: bool(stored))
+        assert [turn.status for turn in stored] == [ENDED.status]
+
+    run(work())

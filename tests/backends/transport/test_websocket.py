@@ -363,7 +363,7 @@ REFUSED = {
         f"GET /ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode(),
         426,
     ),
-    "rubbish": (b"GET \xff\xfe\r\n\r\n", None),
+    "rubbish": (b"GET \xff\xfe\r\n\r\n", 400),
     "an address without end": (b"GET /" + b"x" * 100_000, 414),
     "a header without end": (b"GET /ws HTTP/1.1\r\nHost: " + b"x" * 100_000, 431),
     "headers without end": (b"GET /ws HTTP/1.1\r\n" + b"A: b\r\n" * 20_000, 431),
