@@ -117,6 +117,8 @@ class ProcessContext:
                     await self.call(event)
                 except TektonError as error:
                     log.debug("event %s is lost: %s", event.subject, error.message)
+                except Exception:
+                    log.exception("event %s is lost", event.subject)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

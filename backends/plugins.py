@@ -28,8 +28,11 @@ def load_plugin(group: str, name: str) -> Any:
         )
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"plug-in {name!r} ({point.value}) cannot be loaded: {error}") from error
+    except Exception as error:  # whatever a plug-in does when it is imported
+        raise ConfigError(
+            f"plug-in {name!r} ({point.value}) cannot be loaded: {error}",
+            "mend it, or uninstall its package",
+        ) from error
 
 
 @functools.cache

@@ -58,7 +58,8 @@ class AnthropicProvider(RemoteProvider["AsyncAnthropic", "ServerSentEvent"]):
     async def probe(self, timeout_s: float) -> Probe:
         """Look for a key; nothing is sent, so what the key is worth is not known."""
         try:
-            await asyncio.wait_for(self._needed_key(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._needed_key()
         except TimeoutError:
             reason = f"the key of {self.name} was not found within {timeout_s:g} s"
             return Probe(reason=reason, hint=f"`tekton key set {self.name}`")

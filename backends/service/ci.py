@@ -129,7 +129,7 @@ class CIService(Service):
             case "health":
                 return {
                     "type": "health_response", **me, "status": "healthy", "component": self.name,
-                    "model": f"{provider}:{model}", "clients": self._answering,
+                    "model": f"{provider}:{model}" if model else "none", "clients": self._answering,
                 }  # fmt: skip
             case "info":
                 return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,14 @@ def test_the_hint_lists_what_is_there() -> None:
     with pytest.raises(ConfigError) as raised:
         load_plugin("tekton.nothing", "missing")
     assert raised.value.hint == "installed are: none"
+
+
+def test_a_plug_in_that_breaks_when_it_is_imported_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a_broken_plug_in.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = importlib.metadata.EntryPoint("broken", "a_broken_plug_in:Thing", GROUP)
+    monkeypatch.setattr(plugins, "_points", lambda group: {"broken": point})
+    with pytest.raises(ConfigError, match="'broken' .* cannot be loaded: division by zero"):
+        load_plugin(GROUP, "broken")
