@@ -6,6 +6,10 @@ its own process.
 
 Alembic takes longer to import than all the rest, so it is loaded only when a file has to be
 migrated: a new file gets its tables from the metadata and is stamped with the newest revision.
+
+A file that somebody deletes stays writable for whoever has it open, and everything written to it
+is lost in the end. So each call looks whether the path still leads to the file that is open; where
+it does not, the file is opened anew, and created or migrated as at the start.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,8 +93,9 @@ class Database:
             StorageError: It cannot be opened, is not ours, or a newer program has written it.
         """
         try:
-            await self._writer.call(self._open_writer)
-            await self._reader.call(self._open_reader)
+            deadline = time.monotonic() + self._busy_timeout_s
+            await self._writer.call(partial(self._open_writer, deadline))
+            await self._reader.call(partial(self._open_reader, deadline))
         except BaseException:
             await self.close()
             raise
@@ -100,12 +105,14 @@ class Database:
         """Run `work` in one transaction, in the thread that writes, in the order of the calls.
 
         It is committed when `work` returns and rolled back when it raises. It runs to its end
-        even where the caller is cancelled meanwhile; a failure is then logged.
+        even where the caller is cancelled meanwhile; a failure is then logged. Where the file
+        was deleted or replaced, `work` gets the one that is there now, or a new one.
 
         Raises:
             StorageError: SQLite cannot write, the queue is full, or the database is not open.
         """
-        return await self._transact(self._writer, work)
+        deadline = self._deadline(self._writer)
+        return await self._writer.call(partial(self._write, work, deadline))
 
     async def read(self, work: Callable[[Connection], ResultT]) -> ResultT:
         """Run `work` on one snapshot, in the thread that reads; it sees every finished write.
@@ -113,30 +120,67 @@ class Database:
         Raises:
             StorageError: SQLite cannot read, the queue is full, or the database is not open.
         """
-        return await self._transact(self._reader, work)
+        deadline = self._deadline(self._reader)
+        read = partial(self._read, work, deadline)
+        try:
+            return await self._reader.call(read)
+        except _FileMoved:
+            await self._writer.call(partial(self._keep_up, deadline))
+            return await self._reader.call(read)
 
     async def close(self) -> None:
         """Finish what is queued and close the file; a second call does nothing."""
         self._is_open = False
         await self._reader.close()
         await self._writer.close()  # last, so that it folds the log into the file
+        self._reader.end()
+        self._writer.end()
 
-    async def _transact(self, lane: _Lane, work: Callable[[Connection], ResultT]) -> ResultT:
+    def _deadline(self, lane: _Lane) -> float:
+        """Return when a call that begins now gives up waiting, on the monotonic clock."""
         if not self._is_open:
             raise StorageError(
                 f"cannot {lane.purpose} {self.path}: it is not open",
                 "`tekton status` shows whether the hub is up or on its way down",
             )
-        deadline = time.monotonic() + self._busy_timeout_s
-        return await lane.call(partial(lane.transact, work, deadline))
+        return time.monotonic() + self._busy_timeout_s
 
-    def _open_reader(self) -> None:
-        self._reader.connect(self._busy_timeout_s).execute("PRAGMA query_only=ON")
+    def _write(self, work: Callable[[Connection], ResultT], deadline: float) -> ResultT:
+        self._keep_up(deadline)
+        return self._writer.transact(work, deadline)
 
-    def _open_writer(self) -> None:
+    def _read(self, work: Callable[[Connection], ResultT], deadline: float) -> ResultT:
+        file = _identity(self.path)
+        if file is None or file != self._writer.file:
+            raise _FileMoved(f"cannot read {self.path}: it was deleted or replaced", "try again")
+        if file != self._reader.file:
+            self._open_reader(deadline)
+        return self._reader.transact(work, deadline)
+
+    def _keep_up(self, deadline: float) -> None:
+        """Open the file anew where its path leads elsewhere; in the thread that writes.
+
+        The old file has to be let go of by both threads before the new one is opened: its shared
+        memory may still lie at the path, and whoever opens that first shortens it.
+        """
+        if self._writer.file is not None:
+            if self._writer.file == _identity(self.path):
+                return
+            log.warning("%s was deleted or replaced while in use; it is opened anew", self.path)
+        self._reader.submit(self._reader.disconnect).result()
+        self._writer.fold_log()
+        self._writer.disconnect()
+        self._open_writer(deadline)
+
+    def _open_reader(self, deadline: float) -> None:
+        file = _identity(self.path)
+        self._reader.connect(deadline).execute("PRAGMA query_only=ON")
+        self._reader.file = file
+
+    def _open_writer(self, deadline: float) -> None:
         _create_private(self.path)
-        deadline = time.monotonic() + self._busy_timeout_s
-        raw = self._writer.connect(self._busy_timeout_s)
+        file = _identity(self.path)  # before it is opened: what moves meanwhile is noticed later
+        raw = self._writer.connect(deadline)
         with _storage_errors(self.path, "open"):
             found = self._revision(raw)
             if found not in (None, self._head):
@@ -144,6 +188,7 @@ class Database:
             _use_wal(raw, deadline)
             if found != self._head:
                 self._bring_up(raw)
+        self._writer.file = file
 
     def _bring_up(self, raw: sqlite3.Connection) -> None:
         # Rebuilding a table drops the old one, which would delete what refers to its rows. The
@@ -215,6 +260,8 @@ class _Lane:
 
     def __init__(self, path: Path, purpose: str, begin: str, limit: int) -> None:
         self.purpose = purpose
+        self.file: _File | None = None
+        """The file that is open and ready; `None` where there is none."""
         self._path = path
         self._begin = begin
         self._limit = limit
@@ -248,12 +295,17 @@ class _Lane:
         if not job.cancelled() and (error := job.exception()):
             log.warning("a cancelled call to %s failed: %s", self._path, error)
 
-    def connect(self, busy_timeout_s: float) -> sqlite3.Connection:
+    def submit(self, work: Callable[[], ResultT]) -> Future[ResultT]:
+        """Run `work` in the thread, from another one and whatever the limit."""
+        return self._thread.submit(work)
+
+    def connect(self, deadline: float) -> sqlite3.Connection:
         """Open the connection, in the thread."""
+        timeout_s = max(0.0, deadline - time.monotonic())
         # `mode=rw`: SQLite would create a missing file readable by everybody.
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         with _storage_errors(self._path, "open"):
-            raw = sqlite3.connect(uri, timeout=busy_timeout_s, isolation_level=None, uri=True)
+            raw = sqlite3.connect(uri, timeout=timeout_s, isolation_level=None, uri=True)
             self._at_end.callback(raw.close)
             raw.execute("PRAGMA foreign_keys=ON")
             # With WAL a commit then waits for no disk. A killed process loses nothing, as the
@@ -284,14 +336,54 @@ class _Lane:
             self._connection.exec_driver_sql(self._begin)
             return work(self._connection)
 
+    def fold_log(self) -> None:
+        """Write the log into the file and empty it, in the thread.
+
+        So a file that was moved away has all its rows, and SQLite cannot take a log that was
+        left at the path for that of the file which is there now.
+        """
+        if self.file is None:
+            return
+        try:
+            folded = self._connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            why = "another process reads it" if folded[0] else None
+        except DBAPIError as error:
+            why = str(error.orig)
+        if why:
+            log.warning("the log of the old %s could not be emptied: %s", self._path, why)
+
+    def disconnect(self) -> None:
+        """Close the connection, in the thread; a second call does nothing."""
+        self.file = None
+        self._at_end.close()
+
     async def close(self) -> None:
-        """Run what is queued, close the connection and end the thread."""
+        """Run what is queued and close the connection."""
         if self._is_closed:
             return
         self._is_closed = True
         loop = asyncio.get_running_loop()
-        await asyncio.shield(loop.run_in_executor(self._thread, self._at_end.close))
+        await asyncio.shield(loop.run_in_executor(self._thread, self.disconnect))
+
+    def end(self) -> None:
+        """End the thread, which is closed by now; a second call does nothing."""
         self._thread.shutdown(wait=False)
+
+
+class _FileMoved(StorageError):
+    """The path no longer leads to the file that is open."""
+
+
+_File = tuple[int, int]
+"""Device and inode: no other file has both for as long as somebody has this one open."""
+
+
+def _identity(path: Path) -> _File | None:
+    try:
+        found = os.stat(path)
+    except OSError:  # opening it tells why
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create_private(path: Path) -> None:
@@ -365,6 +457,12 @@ _CAUSES = {
 """What a user can meet, by SQLite's primary result code (https://www.sqlite.org/rescode.html)."""
 
 
+_NO_MODULE = (
+    "the SQLite of this Python was built without a part that is needed",
+    "install with another Python whose SQLite has it: `pipx reinstall --python PYTHON tekton-ci`",
+)
+
+
 @contextlib.contextmanager
 def _storage_errors(path: Path, purpose: str) -> Iterator[None]:
     """Turn what a user can meet into a `StorageError`; the rest are bugs and stay what they are."""
@@ -372,7 +470,7 @@ def _storage_errors(path: Path, purpose: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         origin = error.orig if isinstance(error, DBAPIError) else error
-        cause = _CAUSES.get(_code(origin))
+        cause = _NO_MODULE if "no such module" in str(origin) else _CAUSES.get(_code(origin))
         if cause is None:
             raise
         reason, hint = cause

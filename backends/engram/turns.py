@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 import unicodedata
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnClause,
     Connection,
+    Integer,
     Select,
     func,
     literal_column,
@@ -23,10 +25,14 @@ from sqlalchemy.dialects.sqlite import insert
 
 from backends.database import Database
 from backends.engram.tables import sessions, turns
+from backends.errors import InvalidMessage
 from backends.protocol.messages import Turn, TurnStatus
 
 MAX_LIMIT = 10_000
 """Most turns that one call of `history` returns."""
+
+_YEAR_9999 = 253_370_764_800
+"""In seconds; the last year that can be shown in every time zone is the one before."""
 
 _CANDIDATES = 2000
 _FIELDS = [field.name for field in dataclasses.fields(Turn)]
@@ -49,7 +55,8 @@ _put_session = _put_session.on_conflict_do_update(
 class TurnStore:
     """Turns in a database, which is opened and closed by whoever made it.
 
-    Every method raises `StorageError` where the database cannot be used.
+    Every method raises `StorageError` where the database cannot be used, and those that store a
+    turn raise `InvalidMessage` where one of its numbers cannot be kept or shown.
     """
 
     def __init__(self, database: Database) -> None:
@@ -57,6 +64,7 @@ class TurnStore:
 
     async def begin(self, turn: Turn) -> None:
         """Store a turn before its prompt is sent; its session is created with the first one."""
+        _check(turn)
         await self._database.write(partial(_put, turn))
 
     async def update(self, turn: Turn) -> None:
@@ -64,6 +72,7 @@ class TurnStore:
 
         A search finds its answer once it is no longer running.
         """
+        _check(turn)
         await self._database.write(partial(_put, turn))
 
     async def history(
@@ -100,6 +109,27 @@ class TurnStore:
             now: Seconds since the epoch; when the turns ended, as far as anybody knows.
         """
         return await self._database.write(partial(_close_abandoned, now))
+
+
+def _check(turn: Turn) -> None:
+    for name in _FIELDS:
+        value = getattr(turn, name)
+        if not isinstance(value, (int, float)):
+            continue
+        if name in ("started_at", "ended_at"):
+            wanted, is_good = "seconds since 1970, before the year 9999", 0 <= value < _YEAR_9999
+        elif isinstance(turns.c[name].type, Integer):
+            wanted, is_good = "a number of at most 64 bits", -(2**63) <= value < 2**63
+        else:
+            wanted, is_good = "a finite number", abs(value) <= sys.float_info.max
+        if not is_good:
+            raise InvalidMessage(f"turn.{name} must be {wanted}, not {_short(value)}")
+
+
+def _short(number: float) -> str:
+    if isinstance(number, int) and number.bit_length() > 100:
+        return f"one of {number.bit_length()} bits"
+    return str(number)
 
 
 def _put(turn: Turn, connection: Connection) -> None:

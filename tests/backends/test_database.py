@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from backends.database import Database
@@ -427,6 +427,19 @@ def test_a_command_in_a_hint_can_be_pasted(path: Path) -> None:
     (folder / "notes.db").write_bytes(b"no database" * 100)
     error = failure(old_database(folder / "notes.db"))
     assert f"mv '{folder}/notes.db' '{folder}/notes.db'.bad" in str(error.hint)
+
+
+def test_a_sqlite_without_a_part_that_the_tables_need_is_named(path: Path) -> None:
+    tables = MetaData()
+
+    def create(_tables: MetaData, connection: Connection, **_options: Any) -> None:
+        connection.exec_driver_sql("CREATE VIRTUAL TABLE searched USING not_built_in (text)")
+
+    event.listen(tables, "after_create", create)
+    error = failure(Database(path, tables, path.parent, "0001"))
+    assert error.message.startswith(f"cannot write {path}: the SQLite of this Python was built ")
+    assert "no such module: not_built_in" in error.message
+    assert "--python" in str(error.hint)
 
 
 def test_a_missing_folder_is_named_and_not_made(path: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from backends.engram.tables import HEAD, MIGRATIONS, metadata, turns
+from backends.database import Database
+from backends.engram.tables import HEAD, MIGRATIONS, SEARCH, metadata, turns
+from backends.errors import StorageError
 from backends.protocol.messages import Turn
 
 
@@ -73,3 +77,15 @@ def test_every_field_of_a_turn_has_its_column() -> None:
     for field in dataclasses.fields(Turn):
         may_be_missing = "None" in str(field.type)
         assert turns.c[field.name].nullable == may_be_missing, field.name
+
+
+def test_a_sqlite_without_full_text_search_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What SQLite says of a module that it does not know is the same for every name.
+    lacking = [statement.replace("USING fts5", "USING fts5_of_another") for statement in SEARCH]
+    monkeypatch.setattr("backends.engram.tables.SEARCH", lacking)
+    database = Database(tmp_path / "engram.db", metadata, MIGRATIONS, HEAD)
+    with pytest.raises(StorageError, match="no such module: fts5_of_another") as raised:
+        asyncio.run(database.open())
+    assert "--python" in str(raised.value.hint)

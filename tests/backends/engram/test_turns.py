@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import itertools
+import math
 import sqlite3
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from backends.database import Database
-from backends.engram.tables import HEAD, MIGRATIONS, metadata
+from backends.engram.tables import HEAD, MIGRATIONS, metadata, sessions
 from backends.engram.turns import MAX_LIMIT, TurnStore
-from backends.errors import StorageError
+from backends.errors import InvalidMessage, StorageError
 from backends.protocol.messages import Turn, TurnStatus
 
 T = TypeVar("T")
@@ -46,6 +47,22 @@ def use(path: Path, work: Callable[[TurnStore, Database], Awaitable[T]]) -> T:
             await database.close()
 
     return asyncio.run(session())
+
+
+@contextlib.contextmanager
+def kept_open(path: Path) -> Iterator[Callable[[Callable[..., Awaitable[None]]], None]]:
+    """Give what runs work on one store, again and again, as opening one takes the longest."""
+    database = Database(path, metadata, MIGRATIONS, HEAD, busy_timeout_s=5)
+    with asyncio.Runner() as runner:
+        runner.run(database.open())
+
+        async def work_with(work: Callable[..., Awaitable[None]]) -> None:
+            await work(TurnStore(database), database)
+
+        try:
+            yield lambda work: runner.run(work_with(work))
+        finally:
+            runner.run(database.close())
 
 
 def turn(name: str, **fields: Any) -> Turn:
@@ -175,6 +192,50 @@ def test_a_full_disk_is_told_and_the_next_update_mends_it(path: Path) -> None:
 
     use(path, work)
     check_index(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *itertools.product(
+            ("started_at", "ended_at"),
+            (1e300, -1e18, -1.0, 253_402_300_800.0, math.nan, math.inf, -math.inf, 10**400),
+        ),
+        *itertools.product(
+            ("cost_usd", "elapsed_s", "time_to_first_token_s"), (math.nan, math.inf, -math.inf)
+        ),
+        *itertools.product(("input_tokens", "output_tokens"), (2**63, -(2**63) - 1, 10**400)),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_a_number_that_cannot_be_kept_is_refused_by_its_name(
+    path: Path, field: str, value: float
+) -> None:
+    async def work(store: TurnStore, _database: Database) -> None:
+        for put in (store.begin, store.update):
+            with pytest.raises(InvalidMessage, match=rf"^turn\.{field} must be ") as raised:
+                await put(turn("t1", **{field: value}))
+            assert len(raised.value.message) < 200
+        assert await store.history() == ()
+
+    use(path, work)
+
+
+@pytest.mark.parametrize("count", [0, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("time", [0.0, 253_370_764_799.0])
+def test_the_largest_numbers_come_back_and_can_be_shown(
+    path: Path, count: int, time: float
+) -> None:
+    given = turn("t1", input_tokens=count, started_at=time, ended_at=time)
+
+    async def work(store: TurnStore, _database: Database) -> None:
+        await store.begin(given)
+        assert await store.history() == (given,)
+
+    use(path, work)
+    for hours in (-14, 14):
+        zone = datetime.timezone(datetime.timedelta(hours=hours))
+        assert datetime.datetime.fromtimestamp(time, zone).tzinfo is zone
 
 
 # -- sessions --------------------------------------------------------------------------------
@@ -349,20 +410,24 @@ def test_a_running_answer_costs_the_index_nothing(path: Path) -> None:
     use(path, work)
 
 
-@settings(max_examples=150)
-@given(
-    search=st.text()
-    | st.lists(st.sampled_from('ab "*^:(){}+-ORNOTANDNEAR,\0\ud800🎉')).map("".join)
-)
-def test_any_text_is_a_search(tmp_path_factory: pytest.TempPathFactory, search: str) -> None:
-    path = tmp_path_factory.getbasetemp() / "any-search.db"
+ANY_TEXT = st.text() | st.text('ab "*^:(){}+-ORNOTANDNEAR,\0\ud800🎉')
 
-    async def work(store: TurnStore, _database: Database) -> None:
-        await store.update(turn("t1", prompt=search, answer="something else"))
-        assert names(await store.history(search)) == ["t1"]
-        assert names(await store.history(search, "apollo")) == ["t1"]
 
-    use(path, work)
+def test_any_text_is_a_search(path: Path) -> None:
+    async def check(searches: list[str], store: TurnStore, _database: Database) -> None:
+        for search in searches:
+            await store.update(turn("t1", prompt=search, answer="something else"))
+            assert names(await store.history(search)) == ["t1"]
+            assert names(await store.history(search, "apollo")) == ["t1"]
+
+    with kept_open(path) as run:
+
+        @settings(max_examples=20)
+        @given(searches=st.lists(ANY_TEXT, min_size=6, max_size=12))
+        def search_for_each(searches: list[str]) -> None:
+            run(partial(check, searches))
+
+        search_for_each()
 
 
 WORDS = ("ab", "abc", "b", "ünï", "x")
@@ -377,12 +442,12 @@ TURNS = st.builds(
 )
 
 
-@settings(max_examples=40)
-@given(updates=st.lists(TURNS, max_size=12), close_after=st.integers(0, 12))
-def test_whatever_is_stored_is_found_by_its_words(updates: list[Turn], close_after: int) -> None:
-    kept: dict[str, Turn] = {}
-
-    async def work(store: TurnStore, _database: Database) -> None:
+def test_whatever_is_stored_is_found_by_its_words(path: Path) -> None:
+    async def check(
+        updates: list[Turn], close_after: int, store: TurnStore, database: Database
+    ) -> None:
+        await database.write(lambda connection: connection.execute(sessions.delete()))
+        kept: dict[str, Turn] = {}
         for number, update in enumerate(updates):
             if number == close_after:
                 await store.close_abandoned(9.0)
@@ -402,10 +467,15 @@ def test_whatever_is_stored_is_found_by_its_words(updates: list[Turn], close_aft
                 (turn.started_at for turn in found), reverse=True
             )
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "engram.db")
-        use(path, work)
-        check_index(path)
+    with kept_open(path) as run:
+
+        @settings(max_examples=12)
+        @given(updates=st.lists(TURNS, max_size=30), close_after=st.integers(0, 30))
+        def store_and_search(updates: list[Turn], close_after: int) -> None:
+            run(partial(check, updates, close_after))
+            check_index(path)
+
+        store_and_search()
 
 
 def _contains(turn: Turn, word: str, beginning: str) -> bool:
