@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aish.output import HeldOutput, JsonSink, Output, PlainSink, TeamOutput, TerminalSink
+from backends.client.discovery import PATIENCE_S, silent
 from backends.client.tekton import Tekton
-from backends.console import die_of
+from backends.console import die_of, say
 from backends.errors import NotFound, TektonError, TimedOut, UsageError
+from backends.fast import silence_notice
 from backends.protocol.messages import Answer, Chat, Health, ListAll, Piece, ServiceInfo
 from backends.runtime import canonical
 
@@ -51,9 +53,28 @@ async def ask(target: str, chat: Chat, options: Options) -> int:
     gather_s = _DRAW_EVERY_S if sys.stdout.isatty() else 0.0
     async with Tekton(options.url, options.token_file, gather_s=gather_s) as tekton:
         names = await members(tekton, target)
-        if len(names) == 1 and not _is_team(target):
-            return await _ask_one(tekton, names[0], chat, options, _sink(options))
-        return await _ask_team(tekton, names, chat, options)
+        silence = _Silence(names, options.is_quiet)
+        try:
+            if len(names) == 1 and not is_team(target):
+                return await _ask_one(tekton, names[0], chat, options, _sink(options), silence)
+            return await _ask_team(tekton, names, chat, options, silence)
+        finally:
+            silence.end()
+
+
+class _Silence:
+    """Tells once that nothing has come yet; ends with the first that comes."""
+
+    def __init__(self, names: Sequence[str], is_quiet: bool) -> None:
+        notice = silence_notice(", ".join(names))
+        loop = asyncio.get_running_loop()
+        self._timer = None if is_quiet else loop.call_later(PATIENCE_S, say, notice)
+
+    def end(self) -> None:
+        """Tell nothing any more."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
 
 async def members(tekton: Tekton, target: str) -> list[str]:
@@ -62,13 +83,18 @@ async def members(tekton: Tekton, target: str) -> list[str]:
     Raises:
         UsageError: It names nobody.
         NotFound: No CI has that role.
+        TimedOut: Who knows the CIs is silent.
     """
     parts = [part.strip() for part in target.split(",") if part.strip()]
     if not parts:
         raise UsageError(f"{target!r} names no CI", "`aish list` shows all")
     cis: list[ServiceInfo] = []
     if any(part in EVERYONE or part.startswith("@") for part in parts):
-        directory = await tekton.call(ListAll())
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                directory = await tekton.call(ListAll())
+        except TimeoutError as error:
+            raise silent("hermes", False, PATIENCE_S) from error
         cis = [entry for entry in directory.entries if entry.is_ci]
     names = [name for part in parts for name in _named(part, cis)]
     return list(dict.fromkeys(names))
@@ -87,13 +113,16 @@ def _named(part: str, cis: list[ServiceInfo]) -> list[str]:
     return found
 
 
-async def _ask_one(tekton: Tekton, name: str, chat: Chat, options: Options, sink: Output) -> int:
+async def _ask_one(
+    tekton: Tekton, name: str, chat: Chat, options: Options, sink: Output, silence: _Silence
+) -> int:
     answer: Answer | None = None
     failure: TektonError | None = None
     try:
         async with asyncio.timeout(options.timeout_s):
             async with aclosing(tekton.stream(dataclasses.replace(chat, ci=name))) as items:
                 async for item in items:
+                    silence.end()
                     if isinstance(item, Answer):
                         answer = item
                     elif isinstance(item, Piece):
@@ -108,11 +137,14 @@ async def _ask_one(tekton: Tekton, name: str, chat: Chat, options: Options, sink
     return failure.exit_status if failure else 0
 
 
-async def _ask_team(tekton: Tekton, names: Sequence[str], chat: Chat, options: Options) -> int:
+async def _ask_team(
+    tekton: Tekton, names: Sequence[str], chat: Chat, options: Options, silence: _Silence
+) -> int:
     team = TeamOutput(lambda prefix: _sink(options, prefix), is_plain=options.is_json)
     statuses = await asyncio.gather(
-        *(_ask_one(tekton, name, chat, options, team.member(name)) for name in names)
+        *(_ask_one(tekton, name, chat, options, team.member(name), silence) for name in names)
     )
+    team.finish()
     return next((status for status in statuses if status), 0)
 
 
@@ -137,7 +169,8 @@ def die_of_interrupt() -> None:
         signal.signal(signal.SIGINT, end)
 
 
-def _is_team(target: str) -> bool:
+def is_team(target: str) -> bool:
+    """Tell whether a target may mean several CIs."""
     return target.startswith("@") or "," in target or target in EVERYONE
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from backends.console import GREEN, RED, YELLOW, run_program, say, table
 from backends.errors import TektonError, UsageError
-from backends.runtime import RESERVED
+from backends.runtime import RESERVED, canonical
+from backends.version import VERSION
 
 if TYPE_CHECKING:
     from backends.protocol.messages import ServiceInfo, Turn
 
 PROMPT_HELP = """
-  aish apollo "where does this lead?"          prompt a CI; its answer streams
-  git diff | aish athena "review this"         what is piped in comes with the question
-  git diff | aish athena | aish hephaestus     one answer is the next one's input
-  aish @all "ship it?"                         every CI at once; also @builder, apollo,athena
+  aish apollo "where does this lead?"       prompt a CI; its answer streams
+  git diff | aish athena "review this"      what is piped in comes with it
+  git diff | aish athena | aish hephaestus  one answer is the next one's input
+  aish @all "ship it?"                      every CI; or @builder, apollo,athena
 
 A CI (Companion Intelligence) is anything that reads input and writes output under a name.
 `aish NAME --help` shows the options of a prompt.
@@ -28,14 +30,19 @@ A CI (Companion Intelligence) is anything that reads input and writes output und
 
 app = typer.Typer(
     name="aish",
-    help=PROMPT_HELP,
+    help="\b" + PROMPT_HELP.replace("\n  ", "\n"),  # the mark keeps a paragraph's lines
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
-prompts = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+prompts = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 
 Url = Annotated[
     str | None,
@@ -53,8 +60,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"aish {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def common(url: Url = None, token_file: TokenFile = None, debug: Debug = False) -> None:
+def common(
+    url: Url = None,
+    token_file: TokenFile = None,
+    debug: Debug = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
     """Options that every verb has; read again by the verb itself."""
 
 
@@ -100,7 +121,10 @@ def history(
     ] = "",
     ci: Annotated[str, typer.Option("--ci", metavar="NAME", help="Only turns of this CI.")] = "",
     limit: Annotated[
-        int, typer.Option("-n", "--limit", min=1, max=1000, help="At most so many turns.")
+        int,
+        typer.Option(
+            "-n", "--limit", metavar="COUNT", min=1, max=1000, help="At most so many turns."
+        ),
     ] = 20,
     url: Url = None,
     token_file: TokenFile = None,
@@ -109,11 +133,13 @@ def history(
 ) -> None:
     """aish history --search "cache": what was asked and answered, newest first."""
     from backends.client.blocking import BlockingTekton
+    from backends.fast import to_unicode
     from backends.protocol import schema
     from backends.protocol.messages import History
 
+    words, name = to_unicode(search), canonical(to_unicode(ci))
     with BlockingTekton(url, token_file) as tekton:
-        found = tekton.call(History(search=search or None, ci=ci or None, limit=limit))
+        found = tekton.call(History(search=words or None, ci=name or None, limit=limit))
     turns = found.turns
     if as_json:
         print(json.dumps([schema.encode(turn) for turn in turns], indent=1))
@@ -121,12 +147,17 @@ def history(
         print(
             table([["WHEN", "CI", "STATUS", "MODEL", "PROMPT", "ANSWER"], *map(_turn_row, turns)])
         )
+    else:
+        say("no turns found")
 
 
 def _turn_row(turn: Turn) -> list[str]:
     from datetime import datetime
 
-    when = datetime.fromtimestamp(turn.started_at).strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        when = datetime.fromtimestamp(turn.started_at).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        when = "-"
     answer = turn.answer or (turn.error or "")
     return [when, turn.ci, turn.status.value, turn.model or "", _short(turn.prompt), _short(answer)]
 
@@ -136,7 +167,15 @@ def _short(text: str, length: int = 40) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-@prompts.command()
+class _PromptCommand(TyperCommand):
+    """Its usage names the CI first, as the program's name does already."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Leave the name out, for it is said."""
+        return [piece for piece in super().collect_usage_pieces(ctx) if piece.strip("{}") != "NAME"]
+
+
+@prompts.command(cls=_PromptCommand)
 def prompt(
     target: Annotated[
         str, typer.Argument(metavar="NAME", help="A CI, @role, @all, or names joined by commas.")
@@ -175,7 +214,10 @@ def prompt(
         bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
     ] = False,
     no_stream: Annotated[
-        bool, typer.Option("--no-stream", help="Print the answer only when it is complete.")
+        bool,
+        typer.Option(
+            "--no-stream", help="Print the answer in one piece when it has ended, or broken off."
+        ),
     ] = False,
     timeout: Annotated[
         float | None,
@@ -199,16 +241,18 @@ def prompt(
 
     from aish.ask import Options, ask, die_of_interrupt
     from aish.attachments import read_attachment
-    from backends.fast import to_unicode
+    from backends.fast import to_unicode, warn_of_arguments
     from backends.protocol.messages import Chat
 
     die_of_interrupt()
+    target = to_unicode(target)
     given = [to_unicode(word) for word in words or []]
     text = " ".join(word for word in given if word != "-")
     attachments = tuple(read_attachment(path) for path in attach or [])
     flags = {"-q": "-q"} if quiet else {}
     piped = None if no_stdin else _read(bool(text), "-" in given, flags)
     if not text and not piped and not attachments:
+        _check(target, url, token_file)
         if not no_stdin and sys.stdin.isatty():
             say(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.")
             piped = _read(False, True, flags)
@@ -216,6 +260,7 @@ def prompt(
             raise UsageError(
                 "there is no prompt", f'give one: aish {target} "hello", or pipe something in'
             )
+    warn_of_arguments([*(words or []), model, system or ""], quiet)
     chat = Chat(
         prompt=text,
         input=piped,
@@ -228,6 +273,18 @@ def prompt(
         is_verbose=verbose, url=url, token_file=token_file,
     )  # fmt: skip
     raise typer.Exit(asyncio.run(ask(target, chat, options)))
+
+
+def _check(target: str, url: str | None, token_file: Path | None) -> None:
+    """Find out whether anybody can be asked, before a person is asked for a whole prompt."""
+    from aish.ask import is_team
+    from backends.client.blocking import BlockingTekton
+
+    with BlockingTekton(url, token_file) as tekton:
+        if is_team(target):
+            tekton.check("hermes", is_ci=False)
+        else:
+            tekton.check(canonical(target), is_ci=True)
 
 
 def _read(has_prompt: bool, insists: bool, flags: dict[str, str]) -> str | None:
@@ -291,6 +348,6 @@ def main() -> None:
                 f"aish has no verb {verb!r}",
                 f"there are: {', '.join(sorted(known))}; `aish --help`",
             )
-        prompts(arguments, prog_name="aish")
+        prompts(arguments, prog_name="aish NAME")
 
     run_program(program)

@@ -31,7 +31,7 @@ class Output(Protocol):
 class PlainSink:
     """Text as it is, byte for byte and at once, for a pipe or a file.
 
-    A newline is added at the end where a complete answer has none.
+    A newline is added at the end where there is none.
     """
 
     def __init__(self, is_quiet: bool, is_verbose: bool, prefix: str = "") -> None:
@@ -49,7 +49,7 @@ class PlainSink:
 
     def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
         """Finish the text, then tell the failure or, where asked for, the figures."""
-        if answer and self._last != "\n":
+        if self._last != "\n":  # an error stands on a line of its own
             self._write("\n")
         _tell_end(answer, failure, self._is_verbose, self._prefix)
 
@@ -148,7 +148,7 @@ class HeldOutput:
     def end(self, name: str, answer: Answer | None, failure: TektonError | None) -> None:
         """Show the text, and how it ended."""
         text = "".join(self._texts)
-        if answer and text and not text.endswith("\n"):
+        if text and not text.endswith("\n"):
             text += "\n"  # in one write, so that answers of several processes do not mix
         self._output.take(Piece(text=text))
         self._output.end(name, answer, failure)
@@ -167,6 +167,8 @@ class TeamOutput:
         self._speaker: _Member | None = None
         self._waiting: list[_Member] = []
         self._is_first = True
+        self._is_after_failure = False
+        self._failures: dict[tuple[str, str | None], list[tuple[str, TektonError]]] = {}
 
     def member(self, name: str) -> Output:
         """Return where the answer of one CI goes."""
@@ -179,6 +181,17 @@ class TeamOutput:
         elif member is not self._speaker and member not in self._waiting:
             self._waiting.append(member)
         return member is self._speaker
+
+    def keep(self, name: str, failure: TektonError) -> None:
+        """Keep a failure until `finish`."""
+        self._failures.setdefault((failure.message, failure.hint), []).append((name, failure))
+
+    def finish(self) -> None:
+        """Tell the failures, those that are equal in one line."""
+        if self._is_plain:
+            return  # they are in the objects
+        for kept in self._failures.values():
+            complain(kept[0][1], f"{', '.join(name for name, _ in kept)}: ")
 
     def release(self) -> None:
         """Take the floor back and pass it on."""
@@ -195,8 +208,11 @@ class TeamOutput:
         if not self._is_plain:
             failed = member.ended_with is not None and member.ended_with[1] is not None
             line = f"== {member.name}{': failed' if failed else ''} =="
-            lead = "" if self._is_first else "\n"
-            print(lead + paint(line, RED if failed else BOLD), flush=True)
+            is_bare = failed and not member.has_text
+            lead = "" if self._is_first or (is_bare and self._is_after_failure) else "\n"
+            line = lead + paint(line, RED if failed else BOLD) + "\n"
+            write_bytes(line.encode("utf-8", "replace"))
+            self._is_after_failure = is_bare
         self._is_first = False
         member.sink = self._make(f"{member.name}: ")
         return member
@@ -209,6 +225,11 @@ class _Member:
         self.ended_with: tuple[Answer | None, TektonError | None] | None = None
         self._team = team
         self._pieces: list[Piece] = []
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is text that waits to be shown."""
+        return any(piece.text for piece in self._pieces)
 
     def take(self, piece: Piece) -> None:
         if self._team.speaks(self) and self.sink:
@@ -230,6 +251,8 @@ class _Member:
         self._pieces.clear()
         if self.ended_with:
             self.sink.end(self.name, *self.ended_with)
+            if self.ended_with[1]:
+                self._team.keep(self.name, self.ended_with[1])
 
 
 def write_bytes(data: bytes) -> None:
@@ -255,7 +278,8 @@ def _tell_end(
     answer: Answer | None, failure: TektonError | None, is_verbose: bool, prefix: str
 ) -> None:
     if failure:
-        complain(failure, prefix)
+        if not prefix:  # a team tells its failures together
+            complain(failure)
     elif answer and is_verbose:
         say(prefix + figures(answer))
 

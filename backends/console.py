@@ -6,15 +6,21 @@ expects: an error's own exit status, death by SIGINT or SIGPIPE where that is wh
 
 from __future__ import annotations
 
+import codecs
+import errno
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from backends.cleaning import clean_line
 from backends.errors import TektonError
 
+_GAP = "  "
+_LEAST = 6
+_UNKNOWN = "\ufffd".encode()
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 
 
@@ -28,23 +34,59 @@ def paint(text: str, color: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{color}m{text}\x1b[0m" if has_color(stream or sys.stdout) else text
 
 
-def table(rows: Sequence[Sequence[str]], colors: Sequence[str | None] | None = None) -> str:
+def table(
+    rows: Sequence[Sequence[str]],
+    colors: Sequence[str | None] | None = None,
+    cut_first: Sequence[int] = (),
+    width: int | None = None,
+) -> str:
     """Align rows in columns; the first row is the heading.
 
     Args:
         rows: Cells; escape sequences and line ends in them are removed.
         colors: A colour for each row.
+        cut_first: Columns that are cut, in this order, before any other is; counted from 0.
+        width: Columns of the terminal, to which long cells are cut; `None` asks stdout, and cuts
+            nothing where that is no terminal.
     """
     cleaned = [[clean_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in cleaned) for n in range(len(cleaned[0]))]
+    width = width or _terminal_width()
+    if width:
+        widths = _fitting(widths, width - len(_GAP) * (len(widths) - 1), cut_first)
     lines = []
     for number, row in enumerate(cleaned):
-        line = "  ".join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
+        cells = (_cut(cell, room).ljust(room) for cell, room in zip(row, widths, strict=True))
+        line = _GAP.join(cells).rstrip()
         color = BOLD if number == 0 else colors[number] if colors else None
         lines.append(paint(line, color) if color else line)
     return "\n".join(lines)
+
+
+def _terminal_width() -> int | None:
+    """Return the columns of the terminal behind stdout, `None` where there is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def _fitting(widths: Sequence[int], room: int, cut_first: Sequence[int]) -> list[int]:
+    """Return widths of columns that fit: of those not named, the widest, rightmost is cut first."""
+    fitting = [min(width, max(room, _LEAST)) for width in widths]
+    for column in cut_first:
+        excess = max(sum(fitting) - room, 0)
+        fitting[column] = max(fitting[column] - excess, min(fitting[column], _LEAST))
+    while sum(fitting) > room:
+        widest = max(reversed(range(len(fitting))), key=fitting.__getitem__)
+        if fitting[widest] <= _LEAST:
+            break  # the terminal has to wrap it
+        fitting[widest] -= 1
+    return fitting
+
+
+def _cut(cell: str, room: int) -> str:
+    return cell if len(cell) <= room else cell[: room - 1] + "…"
 
 
 def say(line: str) -> None:
@@ -66,7 +108,8 @@ def complain(error: TektonError, prefix: str = "") -> None:
 
 def run_program(main: Callable[[], object]) -> NoReturn:
     """Run a program to its end and exit with the status that it earned."""
-    _replace_closed_streams()
+    is_closed = _replace_closed_streams()
+    _forgive_errors()
     status = 0
     try:
         main()
@@ -78,25 +121,59 @@ def run_program(main: Callable[[], object]) -> NoReturn:
         status = error.exit_status
     except (KeyboardInterrupt, BrokenPipeError) as error:
         _die_as(error)
+    except OSError as error:
+        if error.errno != (errno.EBADF if is_closed else errno.ENOSPC):
+            raise
+        status = _tell_unwritten(error)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         die_of(signal.SIGPIPE)
     except OSError as error:
-        complain(TektonError(f"cannot write the answer: {error.strerror}"))
-        status = status or 1
+        status = status or _tell_unwritten(error)
     os._exit(status)
 
 
-def _replace_closed_streams() -> None:
-    """Put /dev/null where a standard stream is closed, before a socket takes its number."""
+def _tell_unwritten(error: OSError) -> int:
+    reason = "standard output is closed" if error.errno == errno.EBADF else error.strerror
+    complain(TektonError(f"cannot write the answer: {reason}"))
+    return 1
+
+
+class _Forgiving(io.FileIO):
+    """A standard error that nobody may be able to take; what is lost is no failure."""
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def _forgive_errors() -> None:
+    """Show what cannot be encoded as U+FFFD on stderr, and end alike where nobody takes that."""
+    codecs.register_error("tekton.shown", lambda error: (_UNKNOWN, getattr(error, "end", 0)))
+    raw = io.BufferedWriter(_Forgiving(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(raw, "utf-8", "tekton.shown", line_buffering=True)
+
+
+def _replace_closed_streams() -> bool:
+    """Put /dev/null where a standard stream is closed, before a socket takes its number.
+
+    Standard output cannot be written then; returns whether it was closed.
+    """
+    is_closed = False
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            flags = os.O_RDONLY if name == "stdout" else os.O_RDWR
+            is_closed |= name == "stdout"
+            os.open(os.devnull, flags)  # the lowest number that is free, which is this one
             stream = os.fdopen(number, "w" if number else "r", encoding="utf-8")
             setattr(sys, name, stream)
+    return is_closed
 
 
 def _die_as(error: BaseException) -> None:

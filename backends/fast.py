@@ -106,8 +106,8 @@ def _connect(name: str) -> _socket.socket:
 
     try:
         folder = runtime_folder()
-    except Exception:
-        raise _Left from None  # the full client tells it
+    except Exception:  # noqa: BLE001 - the full client tells it
+        raise _Left from None
     if not is_private(folder):
         raise _Left
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -222,9 +222,7 @@ def _ask(
 
 def silence_notice(name: str) -> str:
     """Say that nothing has come for a while, and what can be done."""
-    return (
-        f"aish: no answer from {name} yet (Ctrl-C stops waiting; --timeout SECONDS gives up)"
-    )
+    return f"aish: no answer from {name} yet (Ctrl-C stops waiting; --timeout SECONDS gives up)"
 
 
 def _patiently(

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 from backends.config import SERVICES, Config, load_config
 from backends.console import complain
 from backends.context import ProcessContext
-from backends.errors import AlreadyRunning, NotFound, TektonError
+from backends.errors import AlreadyRunning, ConfigError, NotFound, TektonError
 from backends.hub_record import hub_lock, write_hub_record
 from backends.logs import configure_logs
 from backends.paths import Paths, find_paths, private_folder
+from backends.personas import load_personas
 from backends.plugins import load_plugin, plugin_names
 from backends.protocol.messages import Health
 from backends.service.base import Gate, Service
@@ -111,9 +112,14 @@ class Process:
             if service.is_ci and service.name == self._only.removesuffix("-ci")
         ]
         if not wanted:
+            load_personas(self._paths.personas, self._raise_own)
             every = ", ".join(sorted({service.name for service in services}))
             raise NotFound(f"no service or CI named {self._only!r}", f"there are: {every}")
         return wanted
+
+    def _raise_own(self, name: str, error: ConfigError) -> None:
+        if name == self._only:
+            raise error
 
     def _make(self, name: str) -> list[Service]:
         made = load_plugin(GROUP, name)(self._context)
@@ -150,8 +156,11 @@ class Process:
                 if before is not None:
                     await self._runner.stop(before)
                 await self._runner.start(service)
+        broken: set[str] = set()
+        load_personas(self._paths.personas, lambda name, _: broken.add(name))
         for service in running.values():
-            await self._runner.stop(service)
+            if service.name not in broken:  # it goes on as it was until its file is mended
+                await self._runner.stop(service)
 
 
 def main() -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.config import read_toml
-from backends.errors import ConfigError, UsageError
+from backends.errors import ConfigError, InvalidMessage, UsageError
 from backends.protocol import schema
 from backends.runtime import MAX_NAME, RESERVED
+
+_SERVICES = frozenset({"hermes", "engram", "specialists"})
+"""What `tekton serve` takes for a service; the gateway shares its name with the CI rhetor."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Persona:
     """What makes one CI differ from another; `None` means that nothing is set.
 
-    `temperature` and `max_tokens` go to the model as they are; `max_prompt_bytes` bounds a prompt
-    with all that is attached.
+    `temperature`, from 0 to 2, and `max_tokens` go to the model as they are; `max_prompt_bytes`
+    bounds a prompt with all that is attached.
     """
 
     role: str = ""
@@ -32,11 +36,26 @@ class Persona:
     max_prompt_bytes: int | None = None
     is_enabled: bool = True
 
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise InvalidMessage(f"temperature must be from 0 to 2, not {self.temperature:g}")
+        for name in ("max_tokens", "max_prompt_bytes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InvalidMessage(f"{name} must be more than 0, not {value}")
 
-def load_personas(folder: Path) -> dict[str, Persona]:
+
+def load_personas(
+    folder: Path, on_error: Callable[[str, ConfigError], object] | None = None
+) -> dict[str, Persona]:
     """Read the built-in personas and those of the user's folder, by name, enabled ones only.
 
     A user's file with a built-in name changes only what it sets.
+
+    Args:
+        folder: The user's files.
+        on_error: Told of each file that cannot be used, with the name of its CI, which is left
+            out; without it the first such file is raised.
 
     Raises:
         ConfigError: With file, line and what is wrong.
@@ -44,11 +63,21 @@ def load_personas(folder: Path) -> dict[str, Persona]:
     personas = built_in_personas()
     for file in sorted(folder.glob("*.toml")):
         try:
-            check_name(file.stem)
-        except UsageError as error:
-            raise ConfigError(f"{file}: {error.message}", error.hint) from error
-        personas[file.stem] = read_persona(file, personas.get(file.stem, Persona()))
+            personas[file.stem] = _read_named(file, personas.get(file.stem, Persona()))
+        except ConfigError as error:
+            if on_error is None:
+                raise
+            personas.pop(file.stem, None)  # without what its file says it would be another CI
+            on_error(file.stem, error)
     return {name: persona for name, persona in personas.items() if persona.is_enabled}
+
+
+def _read_named(file: Path, base: Persona) -> Persona:
+    try:
+        check_name(file.stem)
+    except UsageError as error:
+        raise ConfigError(f"{file}: {error.message}", error.hint) from error
+    return read_persona(file, base)
 
 
 def read_persona(file: Path, base: Persona) -> Persona:
@@ -95,6 +124,10 @@ def check_name(name: str) -> str:
         raise UsageError(
             "numa is a CI of its own: it answers from live facts and has no persona",
             '`aish numa "how is the machine?"` asks it',
+        )
+    if name in _SERVICES:
+        raise UsageError(
+            f"{name!r} is a service, so it cannot be the name of a CI", "choose another"
         )
     if name.endswith("-ci"):
         raise UsageError(

@@ -128,7 +128,7 @@ class BlockingTekton:
             try:
                 yield from _answer(channel, connection)
             except TimeoutError as error:
-                raise silent(name, patience_s or 0) from error
+                raise silent(name, is_ci, patience_s or 0, self._paths) from error
 
     def _connect(
         self, name: str, is_ci: bool, patience_s: float | None, message: bytes = b""
@@ -143,7 +143,7 @@ class BlockingTekton:
             channel.sendall(message)
         except (TimeoutError, BlockingIOError) as error:  # as many wait already as may
             channel.close()
-            raise silent(name, patience_s or 0) from error
+            raise silent(name, is_ci, patience_s or 0, self._paths) from error
         except OSError as error:
             channel.close()
             reason = f"cannot connect to {address}: {error.strerror}"

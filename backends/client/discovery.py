@@ -95,12 +95,17 @@ def why_not(
     return CannotConnect(f"{name} is gone: {why}", f"`tekton serve {name}` brings it back")
 
 
-def silent(name: str, seconds: float = PATIENCE_S) -> TimedOut:
-    """Return the error for a service that takes a request and says nothing."""
-    return TimedOut(
-        f"{name} does not answer within {seconds:g} s",
-        "`tekton status` shows its process; `kill -CONT PID` wakes a stopped one, `kill PID` ends it",
-    )
+def silent(name: str, is_ci: bool, seconds: float, paths: Paths | None = None) -> TimedOut:
+    """Return the error for a service or CI that says nothing: which process to look at."""
+    from backends.paths import find_paths
+    from backends.registry import Registry
+
+    record = Registry((paths or find_paths()).registry).find(name, is_ci)
+    hint = "`tekton status` shows what runs"
+    if record:
+        pid = record.pid
+        hint = f"`kill -CONT {pid}` if it is stopped; else `kill -KILL {pid}`, then `tekton up`"
+    return TimedOut(f"{name} does not answer within {seconds:g} s", hint)
 
 
 def _suggest(name: str, is_ci: bool, alive: list[ServiceInfo]) -> str:

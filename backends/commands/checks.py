@@ -8,17 +8,20 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from backends.config import Config, load_config
+from backends.config import PORTS, SERVICES, Config, load_config
 from backends.console import ago
 from backends.errors import ConfigError, TektonError, UsageError
 from backends.paths import Paths
+from backends.protocol.messages import Health, ServiceInfo
 from backends.runtime import MAX_NAME, MAX_SOCKET_PATH
 from backends.version import VERSION
+
+RESTART = "`tekton restart`"
 
 _LITTLE_DISK = 500_000_000
 _TOO_LITTLE_DISK = 50_000_000
@@ -127,7 +130,11 @@ def check_hub(paths: Paths) -> Check:
     if is_locked(paths):
         since = record.get("started_at")
         up = f", up {ago(time.time() - since)}" if isinstance(since, float) else ""
-        return Check("hub", State.OK, f"running, pid {record.get('pid', 'unknown')}{up}")
+        message = f"running, pid {record.get('pid', 'unknown')}{up}"
+        if isinstance(since, float) and _changed_at(paths.config_file) > since:
+            message += f"; {paths.config_file} was changed after it had started"
+            return Check("hub", State.WARNING, message, RESTART)
+        return Check("hub", State.OK, message)
     if "pid" in record and "ended_at" not in record:
         message = f"not running: the last one (pid {record['pid']}) died without saying goodbye"
         return Check("hub", State.WARNING, message, "`tekton logs` tells more; `tekton up`")
@@ -172,17 +179,22 @@ def _check_database(file: Path) -> Check:
 
 
 def check_tcp(paths: Paths, config: Config) -> Iterator[Check]:
-    """Tell who could come in from off the Unix sockets."""
+    """Tell who could come in from off the Unix sockets, by the settings and by what runs."""
     from backends.tokens import TokenStore
 
+    running = _running(paths)
+    difference = _difference(config, running)
+    if difference:
+        yield Check("tcp", State.WARNING, difference, RESTART)
     if not config.tcp.enabled:
-        yield Check("tcp", State.OK, "off; only this user's own processes come in")
+        if not difference:
+            yield Check("tcp", State.OK, "off; only this user's own processes come in")
         return
-    edit = "`tekton config edit`, then `tekton down && tekton up`"
     host = config.tcp.host
     if config.tcp.legacy:
         message = "legacy of [tcp] is true: whoever reaches the ports prompts CIs without a token"
-        yield Check("tcp", State.WARNING, message, f"set `legacy = false`: {edit}")
+        fix = "`tekton config set tcp.legacy false && tekton restart`"
+        yield Check("tcp", State.WARNING, message, fix)
     try:
         count = len(TokenStore(paths.tokens).list())
     except TektonError as error:
@@ -190,10 +202,56 @@ def check_tcp(paths: Paths, config: Config) -> Iterator[Check]:
         yield Check("tcp", State.PROBLEM, f"{paths.tokens}: {error.message}", fix)
         return
     if count:
-        yield Check("tcp", State.OK, f"on, at {host}; {count} token{'s' if count > 1 else ''}")
+        message = f"on, at {host}; {count} token{'s' if count > 1 else ''}"
+        if running and not difference:
+            message += f"; the hub listens at {_some_urls(running)}"
+        yield Check("tcp", State.OK, message)
     else:
         message = f"on, at {host}, but there is no token, so nobody comes in"
         yield Check("tcp", State.WARNING, message, "`tekton token create NAME`")
+
+
+def _running(paths: Paths) -> list[ServiceInfo]:
+    """Return the records of what is alive: they tell where each really listens."""
+    from backends.registry import Registry
+
+    records = Registry(paths.registry).live_records()
+    return [record for record in records if record.health is Health.ALIVE]
+
+
+def _difference(config: Config, running: Sequence[ServiceInfo]) -> str | None:
+    """Tell how what listens differs from what the settings say."""
+    from backends.transport.address import parse_address
+
+    if not running:
+        return None
+    if not config.tcp.enabled:
+        urls = _some_urls(running)
+        return f"the settings say off, but the running hub listens at {urls}" if urls else None
+    if not _some_urls(running):
+        return "the settings say on, but the running hub does not listen"
+    for record in running:
+        is_shadowed = record.is_ci and not record.is_service and record.name in SERVICES
+        name = f"{record.name}-ci" if is_shadowed else record.name
+        port = config.tcp.ports.get(name, PORTS.get(name))
+        for address in map(parse_address, record.urls):
+            if address.host != config.tcp.host or (port and address.port != port):
+                wanted = f"at port {port}" if port else "at any port"
+                return f"{name} listens at {address}, not {wanted} of {config.tcp.host}"
+    return None
+
+
+def _some_urls(running: Sequence[ServiceInfo]) -> str:
+    """Name one address and count the others: each service and CI has one."""
+    urls = [url for record in running for url in record.urls]
+    return f"{urls[0]} and {len(urls) - 1} more" if len(urls) > 1 else "".join(urls)
+
+
+def _changed_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _existing(path: Path) -> Path:

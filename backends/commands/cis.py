@@ -16,7 +16,10 @@ from backends.console import table
 from backends.errors import NotFound, UsageError
 from backends.paths import find_paths
 
-app = group("ci", 'tekton ci add zeus --role judge --system "You decide.": make a CI of your own.')
+app = group("ci", "tekton ci add zeus --role judge: your own CIs, and changes.")
+
+_NUMA = {"name": "numa", "origin": "monitor", "file": None}
+"""It has no persona: it answers from live facts."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The CI.")]
 Role = Annotated[
@@ -45,7 +48,9 @@ SystemFile = Annotated[
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option("--temperature", metavar="NUMBER", min=0, help="Passed to the model as it is."),
+    typer.Option(
+        "--temperature", metavar="NUMBER", min=0, max=2, help="Passed to the model as it is."
+    ),
 ]
 MaxTokens = Annotated[
     int | None,
@@ -73,7 +78,7 @@ def add(
     max_prompt_bytes: MaxPromptBytes = None,
     debug: Debug = False,
 ) -> None:
-    """tekton ci add zeus --role judge --system "You decide.": make a CI of your own."""
+    """tekton ci add zeus --role judge: make a CI of your own."""
     file = PersonaFile(name, find_paths())
     if file.exists or file.built_in:
         if file.origin == "removed":
@@ -104,7 +109,10 @@ def edit(
     enable: Annotated[bool, typer.Option("--enable", help="Bring a removed CI back.")] = False,
     debug: Debug = False,
 ) -> None:
-    """tekton ci edit apollo --model ollama/llama3.2: change a CI; without options, in an editor."""
+    """tekton ci edit apollo --model anthropic: change a CI.
+
+    Without options it opens in an editor.
+    """
     file = _existing(name)
     changes = _changes(
         role=role, description=description, capabilities=capability, model=model,
@@ -121,7 +129,7 @@ def edit(
 
 @app.command()
 def show(name: Name, as_json: Json = False, debug: Debug = False) -> None:
-    """tekton ci show apollo: what makes a CI what it is, and where that stands."""
+    """tekton ci show apollo: what makes a CI what it is, and its file."""
     from backends.cleaning import clean
 
     file = _existing(name)
@@ -135,19 +143,31 @@ def show(name: Name, as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command("list")
 def list_cis(as_json: Json = False, debug: Debug = False) -> None:
-    """tekton ci list: every CI that has a persona, and where that comes from."""
-    files = persona_files(find_paths())
+    """tekton ci list: every CI, and where it comes from."""
+    found = [*map(_about, persona_files(find_paths())), _NUMA]
     if as_json:
-        print(json.dumps([_about(file) for file in files], indent=1))
+        print(json.dumps(found, indent=1))
         return
-    rows = [(file.name, file.origin, str(file.path) if file.exists else "") for file in files]
+    rows = [(entry["name"], entry["origin"], entry["file"] or "") for entry in found]
     print(table([("NAME", "ORIGIN", "FILE"), *rows]))
 
 
 @app.command()
 def remove(name: Name, debug: Debug = False) -> None:
-    """tekton ci remove zeus: one of your own goes for good, a built-in one until you enable it."""
+    """tekton ci remove zeus: end a CI, and delete its file.
+
+    A built-in one is only switched off: `tekton ci edit apollo --enable` brings it back.
+    """
     _existing(name).remove()
+
+
+@app.command()
+def reset(name: Name, debug: Debug = False) -> None:
+    """tekton ci reset apollo: back to how it was built in.
+
+    The file with your changes goes.
+    """
+    _existing(name).reset()
 
 
 def _existing(name: str) -> PersonaFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -17,11 +18,13 @@ from backends.paths import Paths, find_paths
 if TYPE_CHECKING:
     from backends.commands.checks import Check
 
+_WITHOUT_SETTINGS = frozenset({"disk", "hub", "services"})
+_BLIND = " (judged by the defaults, as the settings cannot be read)"
 _SIGNS = {"ok": ("✓", "+", GREEN), "warning": ("!", "!", YELLOW), "problem": ("✗", "x", RED)}
 
 
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
-    """tekton doctor: check everything, and tell the command that mends what is wrong.
+    """tekton doctor: check everything, name the command that mends it.
 
     Works with and without a hub. Exit status 1 where there is a problem, 0 otherwise.
     """
@@ -52,10 +55,12 @@ def _check_all(paths: Paths) -> Iterator[Check]:
     yield from checks.check_personas(paths)
     yield from checks.check_folders(paths)
     yield from checks.check_secrets(paths)
-    yield from checks.check_store(paths, config)
-    yield from checks.check_tcp(paths, config)
-    yield checks.check_hub(paths)
-    yield from ask_all(paths, config)
+    by_settings = [*checks.check_store(paths, config), *checks.check_tcp(paths, config)]
+    by_settings += [checks.check_hub(paths), *ask_all(paths, config)]
+    is_broken = settings.state is checks.State.PROBLEM
+    for check in by_settings:
+        is_judged = is_broken and check.name not in _WITHOUT_SETTINGS
+        yield dataclasses.replace(check, message=check.message + _BLIND) if is_judged else check
 
 
 def _print(checks: list[Check]) -> None:

@@ -119,6 +119,22 @@ class PersonaFile:
         self.change({"is_enabled": False})
         say(back)
 
+    def reset(self) -> None:
+        """Remove the user's changes to a CI that is built in.
+
+        Raises:
+            NotFound: No CI has that name.
+            UsageError: It is one of the user's own.
+        """
+        if self.built_in is None:
+            if not self.exists:
+                raise self._not_found()
+            raise UsageError(
+                f"{self.name!r} is your own: there is nothing to go back to",
+                f"`tekton ci remove {self.name}` removes it",
+            )
+        self._put(None, None if self.origin == "broken" else self.persona())
+
     def _put(self, text: bytes | None, before: Persona | None) -> None:
         """Write the file, or remove it, and tell when a running hub has taken that up."""
         from backends.hub_record import is_locked
@@ -134,11 +150,7 @@ class PersonaFile:
                 self.path.unlink(missing_ok=True)
             except OSError as error:
                 raise StorageError(f"cannot remove {self.path}: {error.strerror}") from error
-        try:
-            after = load_personas(self._paths.personas).get(self.name)
-        except ConfigError as error:
-            complain(error, "nothing changes for the hub until this is mended: ")
-            return
+        after = load_personas(self._paths.personas, lambda _, error: complain(error)).get(self.name)
         if before is not None and not before.is_enabled:
             before = None
         if after == before:

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from backends.client.tekton import Tekton
-from backends.commands.checks import Check, State
+from backends.commands.checks import RESTART, Check, State
 from backends.config import BUILT_IN_PROVIDERS, Config
 from backends.errors import ConfigError, NoModel, TektonError
 from backends.paths import Paths
@@ -22,11 +22,14 @@ T = TypeVar("T")
 PATIENCE_S = 1.4
 """How long all questions together may take."""
 
+_MANY = 10
+"""So many models of a provider are named."""
+
 _KEYLESS = "echo"
 _NO_MODEL = "no provider that costs nothing has a model, so most CIs cannot answer"
 _GET_ONE = (
-    "`ollama serve` and `ollama pull llama3.2`; or `tekton key set anthropic`, and "
-    '`default = "anthropic"` under [models] with `tekton config edit`'
+    "`ollama serve` and `ollama pull llama3.2`; or `tekton key set anthropic` and "
+    "`tekton config set models.default anthropic`"
 )
 
 
@@ -59,15 +62,14 @@ async def _ask_hub(paths: Paths, deadline: float) -> Sequence[ServiceInfo] | Che
     records = list(Registry(paths.registry).live_records())
     if not any(record.health is Health.ALIVE for record in records):
         return records
-    restart = "`tekton down && tekton up`"
     try:
         async with asyncio.timeout_at(deadline), Tekton(paths=paths, is_local=True) as tekton:
             return (await tekton.call(ListAll())).entries
     except TimeoutError:
         message = f"the directory does not answer within {PATIENCE_S:g} s"
-        return Check("services", State.PROBLEM, message, restart)
+        return Check("services", State.PROBLEM, message, RESTART)
     except TektonError as error:
-        return Check("services", State.PROBLEM, error.message, error.hint or restart)
+        return Check("services", State.PROBLEM, error.message, error.hint or RESTART)
 
 
 def _of_services(entries: Sequence[ServiceInfo], auto: Check) -> Iterator[Check]:
@@ -89,7 +91,7 @@ def _of_services(entries: Sequence[ServiceInfo], auto: Check) -> Iterator[Check]
         message = f"no model in the hub for {names}: {without[0].note}"
         fix = (
             "`tekton ci edit NAME` where it names a model that is not there; "
-            "`tekton down && tekton up` gives the hub the environment of this shell"
+            "`tekton restart` gives the hub the environment of this shell"
         )
         yield Check("services", State.WARNING, message, fix)
 
@@ -99,7 +101,8 @@ async def _probe(models: Models, name: str, deadline: float) -> Probe | Check:
         async with asyncio.timeout_at(deadline):
             return await models.probe(name)
     except TimeoutError:
-        return Probe(reason=f"no answer within {PATIENCE_S:g} s", hint="`tekton config edit`")
+        hint = f"`tekton config set providers.{name}.url URL`, if it is elsewhere"
+        return Probe(reason=f"no answer within {PATIENCE_S:g} s", hint=hint)
     except ConfigError as error:
         return Check(name, State.PROBLEM, error.message, error.hint)
     except Exception as error:  # noqa: BLE001  # a plug-in of somebody else raises what it likes
@@ -123,7 +126,10 @@ def _of_provider(name: str, probe: Probe | Check, is_wanted: bool, key: str | No
     count = f"{len(probe.models)} model{'s' if len(probe.models) > 1 else ''}"
     cost = "costs nothing" if probe.is_local else "costs money"
     found = f"key: {key}" if key else "no key needed"
-    return Check(name, State.OK, f"{count}, {probe.models[0]} first; {cost}; {found}")
+    listed = ", ".join(probe.models[:_MANY])
+    if len(probe.models) > _MANY:
+        listed += f" and {len(probe.models) - _MANY} more"
+    return Check(name, State.OK, f"{count}: {listed}; {cost}; {found}")
 
 
 async def _check_auto(models: Models, config: Config, deadline: float) -> Check:
@@ -155,7 +161,7 @@ async def _check_auto(models: Models, config: Config, deadline: float) -> Check:
         return Check(AUTO, State.PROBLEM, message, probe.hint)
     if model not in probe.models and f"{model}:latest" not in probe.models:
         message = f"[models] default names {chosen}, which {provider} does not list"
-        fix = f"`tekton config edit`; it lists {', '.join(probe.models[:5])}"
+        fix = f"`tekton config set models.default {provider}/{probe.models[0]}`, or another of it"
         return Check(AUTO, State.WARNING, message, fix)
     return Check(AUTO, State.OK, f"{chosen}: [models] default names it")
 

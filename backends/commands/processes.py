@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
+from backends.commands.hub_process import become, end_hub, spawn
 from backends.console import GREEN, RED, YELLOW, ago, paint, say, table
-from backends.errors import CannotConnect, TektonError, TimedOut
+from backends.errors import CannotConnect, TektonError
 from backends.paths import Paths, find_paths
 from backends.protocol.messages import Health, ServiceInfo
 
@@ -34,26 +32,27 @@ TokenFile = Annotated[
     typer.Option("--token-file", metavar="FILE", help="File with the token for --url."),
 ]
 
-_READY_S = 30.0
-_STOP_S = 10.0
+Foreground = Annotated[
+    bool, typer.Option("--foreground", help="Stay in the foreground, log to stderr.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing when it works.")]
+
+_LOOK_MS = 100
 
 
 def up(
-    foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay in the foreground, log to stderr.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", help="Say nothing when it works.")
-    ] = False,
+    foreground: Foreground = False,
+    quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """tekton up: start the hub with every service and CI, and list them."""
+    """tekton up: start the hub with all services and CIs; list them."""
     paths = find_paths()
     flags = ["--debug"] if debug else []
     if foreground:
-        _become([*flags, "--stderr"])
-    pid = _spawn(paths, flags)
+        become([*flags, "--stderr"])
+    pid = spawn(paths, flags)
+    _tell_broken(paths)
     if quiet:
         return
     from backends.client.blocking import BlockingTekton
@@ -73,32 +72,37 @@ def down(
     everything: Annotated[
         bool, typer.Option("--all", help="End terminals too, once there are some.")
     ] = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """tekton down: end the hub and what it started, nothing else."""
-    from backends.hub_record import is_locked, read_hub_record
-    from backends.registry import is_running
+    pid = end_hub(find_paths())
+    if not quiet:
+        say("no hub is running" if pid is None else f"hub is down (it was pid {pid})")
+
+
+def restart(
+    foreground: Foreground = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """tekton restart: down and up, with the settings of now.
+
+    Without a hub it is `tekton up`. A hub that runs is left alone where the settings are not valid.
+    """
+    from backends.config import load_config
 
     paths = find_paths()
-    if not is_locked(paths):
-        say("no hub is running")
-        return
-    pid = int(read_hub_record(paths)["pid"])
-    with suppress(ProcessLookupError):  # it may be on its way out already
-        os.kill(pid, signal.SIGTERM)
-    _wait(
-        lambda: not is_locked(paths) and not is_running(pid),
-        _STOP_S,
-        f"the hub (pid {pid}) does not end",
-        f"`kill -9 {pid}` ends it",
-    )
-    say(f"hub is down (it was pid {pid})")
+    load_config(paths.config_file, os.environ)
+    end_hub(paths)
+    up(foreground, quiet, as_json, debug)
 
 
 def status(
     as_json: Json = False, url: Url = None, token_file: TokenFile = None, debug: Debug = False
 ) -> None:
-    """tekton status: what runs, since when, with which model, and what went wrong last."""
+    """tekton status: what runs, with which model; the last errors."""
     from backends.client.blocking import BlockingTekton
     from backends.hub_record import is_locked, read_hub_record
     from backends.protocol.messages import ListAll, Measure
@@ -133,6 +137,8 @@ def status(
     print(line + (f", {facts.hub_memory / 1e6:.0f} MB" if facts else "") + "\n")
     _print_services(entries)
     _hint_at_models(entries)
+    if not (url or os.environ.get("TEKTON_URL")):
+        _tell_broken(paths)
 
 
 def serve(
@@ -144,8 +150,8 @@ def serve(
     ],
     debug: Debug = False,
 ) -> None:
-    """tekton serve engram: run one service or CI alone, in the foreground, until Ctrl-C."""
-    _become(["--only", name, "--stderr", *(["--debug"] if debug else [])])
+    """tekton serve engram: one service or CI alone, until Ctrl-C."""
+    become(["--only", name, "--stderr", *(["--debug"] if debug else [])])
 
 
 def logs(
@@ -191,7 +197,7 @@ def events(
     token_file: TokenFile = None,
     debug: Debug = False,
 ) -> None:
-    """tekton events --subject 'ci.>': what happens, as it happens, until Ctrl-C."""
+    """tekton events --subject 'ci.>': what happens, until Ctrl-C."""
     from backends.client.blocking import BlockingTekton
     from backends.protocol import schema
     from backends.protocol.messages import Event, Subscribe
@@ -209,7 +215,10 @@ def events(
 
 
 def clean(debug: Debug = False) -> None:
-    """tekton clean: remove what dead processes left: records, sockets, temporary files."""
+    """tekton clean: remove what dead processes left.
+
+    These are records, sockets and temporary files.
+    """
     from backends.registry import Registry, checked
 
     paths = find_paths()
@@ -227,85 +236,34 @@ def clean(debug: Debug = False) -> None:
     say(f"{removed} removed" if removed else "nothing to remove")
 
 
-def _spawn(paths: Paths, flags: list[str]) -> int:
-    """Start a hub that outlives this process; returns its pid once it is ready."""
-    from backends.paths import private_folder
-
-    private_folder(paths.logs)
-    reading, writing = os.pipe()
-    with (paths.logs / "hub.out").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backends.hub", "--ready", str(writing), *flags],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
-            start_new_session=True, pass_fds=(writing,), env=_environment(),
-        )  # fmt: skip
-    os.close(writing)
-    report = _read_report(reading, process, paths.logs / "hub.out")
-    if report.get("ready"):
-        return int(report["pid"])
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_S)
-    raise TektonError.of_kind(report.get("kind", "failed"), report["message"], report.get("hint"))
-
-
-def _environment() -> dict[str, str]:
-    """The environment of this process, with its relative folder made absolute."""
-    home = os.environ.get("TEKTON_HOME")
-    return {**os.environ, "TEKTON_HOME": os.path.abspath(home)} if home else dict(os.environ)
-
-
-def _read_report(reading: int, process: subprocess.Popen[bytes], output: Path) -> dict[str, Any]:
-    deadline, data = time.monotonic() + _READY_S, b""
-    while not data.endswith(b"\n"):
-        ready, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
-        if not ready:
-            process.kill()
-            raise TimedOut(
-                f"the hub was not ready within {_READY_S:g} s", "`tekton logs` tells more"
-            )
-        part = os.read(reading, 65536)
-        if not part:
-            said = output.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-            raise TektonError(
-                f"the hub died while starting (exit status {process.wait()}): {said[0]}",
-                f"all it said is in {output}",
-            )
-        data += part
-    os.close(reading)
-    found: dict[str, Any] = json.loads(data)
-    return found
-
-
-def _become(flags: list[str]) -> None:
-    os.execve(sys.executable, [sys.executable, "-m", "backends.hub", *flags], _environment())  # nosec B606
-
-
-def _wait(is_done: Callable[[], bool], seconds: float, message: str, hint: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_done():
-        if time.monotonic() > deadline:
-            raise TimedOut(f"{message} within {seconds:g} s", hint)
-        time.sleep(0.01)
-
-
 def _print_services(entries: list[ServiceInfo]) -> None:
     services = [entry for entry in entries if entry.is_service]
     cis = [entry for entry in entries if entry.is_ci]
-    rows = [["SERVICE", "STATE", "PID", "STARTED", "STOPPED", "SOCKET", "LAST ERROR"]]
+    rows = [["SERVICE", "STATE", "PID", "STARTED", "STOPPED", "LAST ERROR", "SOCKET"]]
     rows += [
         [entry.name, entry.health.value, str(entry.pid),
          _when(entry.started_at), _when(entry.ended_at),
-         " ".join([entry.socket, *entry.urls]), entry.reason or entry.last_error or ""]
+         entry.reason or entry.last_error or "-", " ".join([entry.socket, *entry.urls])]
         for entry in services
     ]  # fmt: skip
-    print(table(rows, [None, *map(_color, services)]) + "\n")
-    rows = [["CI", "STATE", "ROLE", "MODEL", "SOCKET", "LAST ERROR"]]
+    print(table(rows, [None, *map(_color, services)], cut_first=(6, 5)) + "\n")
+    rows = [["CI", "STATE", "ROLE", "MODEL", "LAST ERROR", "SOCKET"]]
     rows += [
         [entry.name, entry.health.value, entry.role, entry.model or "none",
-         " ".join([entry.socket, *entry.urls]), entry.reason or entry.last_error or ""]
+         entry.reason or entry.last_error or "-", " ".join([entry.socket, *entry.urls])]
         for entry in cis
     ]  # fmt: skip
-    print(table(rows, [None, *map(_color, cis)]))
+    print(table(rows, [None, *map(_color, cis)], cut_first=(5, 4)))
+
+
+def _tell_broken(paths: Paths) -> None:
+    """Tell of each CI that is left out, as its file cannot be used."""
+    from backends.personas import load_personas
+
+    load_personas(
+        paths.personas,
+        lambda name, error: say(f"{name} is left out: {error.message}; `tekton doctor` tells more"),
+    )
 
 
 def _hint_at_models(entries: list[ServiceInfo]) -> None:
@@ -352,6 +310,8 @@ def _print_event(at: float, subject: str, data: Any, dropped: int) -> None:
 def _follow(file: Path, stream: TextIO, show: Callable[[str], None]) -> NoReturn:
     """Show what is appended from here on, also after the file was rotated."""
     rest = ""
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
     while True:
         is_rotated = file.exists() and file.stat().st_ino != os.fstat(stream.fileno()).st_ino
         text = stream.read()
@@ -360,5 +320,5 @@ def _follow(file: Path, stream: TextIO, show: Callable[[str], None]) -> NoReturn
         if is_rotated:  # and read to its end
             stream.close()
             stream = file.open(encoding="utf-8", errors="replace")
-        elif not text:
-            time.sleep(0.1)
+        elif not text and reader.poll(_LOOK_MS):
+            raise BrokenPipeError  # whoever read this is gone, and no line may come to tell

@@ -16,10 +16,8 @@ from backends.console import say, table
 from backends.errors import ConfigError, NotFound, StorageError, UsageError
 from backends.paths import Paths, find_paths
 
-keys = group(
-    "key", "tekton key set anthropic < FILE: keep a provider's key, readable by you alone."
-)
-tokens = group("token", "tekton token create laptop: let a client in that is not on this machine.")
+keys = group("key", "tekton key set anthropic < FILE: keys of providers.")
+tokens = group("token", "tekton token create laptop: let in clients from elsewhere.")
 
 _KEYLESS = "echo"
 _MAX_INPUT = 64 * 1024
@@ -31,7 +29,7 @@ TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Who will have it
 
 @keys.command("set", context_settings={"allow_extra_args": True})
 def set_key(more: typer.Context, provider: Provider, debug: Debug = False) -> None:
-    """tekton key set anthropic: read a key from standard input; keep it in a file, mode 0600."""
+    """tekton key set anthropic < FILE: keep a key in a file, mode 0600."""
     from backends.providers.keys import save_key
 
     if more.args:
@@ -52,7 +50,7 @@ def set_key(more: typer.Context, provider: Provider, debug: Debug = False) -> No
 
 @keys.command("list")
 def list_keys(as_json: Json = False, debug: Debug = False) -> None:
-    """tekton key list: each provider, and where its key is found; never the key."""
+    """tekton key list: where each provider's key is; never the key."""
     paths = find_paths()
     providers = _providers(load_config(paths.config_file, os.environ))
     found = {name: _source(name, settings, paths) for name, settings in providers.items()}
@@ -67,7 +65,7 @@ def list_keys(as_json: Json = False, debug: Debug = False) -> None:
 
 @keys.command("remove")
 def remove_key(provider: Provider, debug: Debug = False) -> None:
-    """tekton key remove anthropic: delete the file with a provider's key."""
+    """tekton key remove anthropic: delete the file with its key."""
     paths = find_paths()
     kept = {file.name for file in paths.keys.iterdir()} if paths.keys.is_dir() else set()
     if provider in kept and not provider.startswith("."):
@@ -90,7 +88,7 @@ def remove_key(provider: Provider, debug: Debug = False) -> None:
 
 @tokens.command()
 def create(name: TokenName, debug: Debug = False) -> None:
-    """(umask 077; tekton token create laptop > FILE): make a token, shown this once.
+    """(umask 077; tekton token create laptop > FILE): shown this once.
 
     Whoever has it can use every service and CI over TCP and WebSocket, where [tcp] is enabled.
     """
@@ -140,7 +138,10 @@ def list_tokens(as_json: Json = False, debug: Debug = False) -> None:
 
 @tokens.command()
 def revoke(name: TokenName, debug: Debug = False) -> None:
-    """tekton token revoke laptop: a token opens nothing any more; what it opened stays open."""
+    """tekton token revoke laptop: a token opens nothing any more.
+
+    What it has opened stays open.
+    """
     from backends.tokens import TokenStore
 
     TokenStore(find_paths().tokens).revoke(name)
@@ -192,6 +193,6 @@ def _tell_use(name: str, config: Config) -> None:
     say(f"`tekton token revoke {name}` ends it")
     if not config.tcp.enabled:
         say(
-            "nothing listens there yet: set `enabled = true` under [tcp] with "
-            "`tekton config edit`, then `tekton down && tekton up`"
+            "nothing listens there yet: "
+            "`tekton config set tcp.enabled true && tekton restart` changes that"
         )

@@ -6,9 +6,9 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,10 +22,15 @@ from backends.config import (
     variable_of,
 )
 from backends.console import DIM, paint, say
-from backends.errors import ConfigError, UsageError
-from backends.paths import find_paths
+from backends.errors import ConfigError, NotFound, UsageError
+from backends.paths import Paths, find_paths
 
-app = group("config", "tekton config edit: open the settings, check them, and keep the old ones.")
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+app = group("config", "tekton config show: the settings, and commands that change them.")
+
+_SHOW = "`tekton config show` shows all settings"
 
 HIDDEN = "***"
 
@@ -53,7 +58,7 @@ def path(debug: Debug = False) -> None:
 
 @app.command()
 def show(as_json: Json = False, debug: Debug = False) -> None:
-    """tekton config show: every setting as it counts now, and where it comes from."""
+    """tekton config show: every setting as it counts now, and why."""
     from backends.cleaning import clean_line
     from backends.commands.toml import key_text, value_text
 
@@ -85,8 +90,8 @@ def edit(debug: Debug = False) -> None:
     config.toml.bak.
     """
     from backends.commands import editor
+    from backends.commands.change import tell_hub_is_older
     from backends.commands.template import template
-    from backends.hub_record import is_locked
 
     paths = find_paths()
     file = paths.config_file
@@ -102,8 +107,7 @@ def edit(debug: Debug = False) -> None:
     if _is_valid(file):
         editor.write_file(file.with_name(f"{file.name}.bak"), before)
     editor.write_file(file, after)
-    if is_locked(paths):
-        say("the hub goes on with its old settings until `tekton down && tekton up`")
+    tell_hub_is_older(paths)
 
 
 @app.command("set")
@@ -118,26 +122,64 @@ def set_value(
     """
     import tomlkit
 
-    from backends.commands import editor
-    from backends.hub_record import is_locked
+    from backends.commands.change import doubts, refusal, write_document
 
     paths = find_paths()
-    *tables, name = key.split(".")
-    if not tables or not all((*tables, name)):
-        raise UsageError(f"{key!r} names no setting", "`tekton config show` shows all: TABLE.NAME")
-    before = editor.read_file(paths.config_file)
-    if before is not None:
-        read_toml(paths.config_file, Config)  # what is broken already is told as it stands there
-    document = tomlkit.parse(before or b"")
+    *tables, name = _parts(key)
+    document = _document(paths)
     table: Any = document
     for part in tables:
         table = table.setdefault(part, tomlkit.table())
+        if not isinstance(table, Mapping):
+            hint = f"nothing was changed; {_SHOW}"
+            raise UsageError(f"{'.'.join(tables)} is not a table of settings", hint)
     table[name] = _value(value)
-    after = tomlkit.dumps(document)
-    parse_toml(after, Config, paths.config_file)
-    editor.write_file(paths.config_file, after.encode())
-    if is_locked(paths):
-        say("the hub goes on with its old settings until `tekton down && tekton up`")
+    try:
+        config = parse_toml(tomlkit.dumps(document), Config, paths.config_file)
+    except ConfigError as error:
+        raise refusal(key, value, error) from error
+    write_document(paths, document)
+    for doubt in doubts(key, config, paths):
+        say(f"warning: {doubt}")
+
+
+@app.command()
+def unset(
+    key: Annotated[str, typer.Argument(metavar="TABLE.NAME", help="The setting: models.default.")],
+    debug: Debug = False,
+) -> None:
+    """tekton config unset models.default: back to the default."""
+    from backends.commands.change import write_document
+
+    paths = find_paths()
+    *tables, name = _parts(key)
+    document = _document(paths)
+    table: Any = document
+    for part in tables:
+        table = table.get(part) if isinstance(table, Mapping) else None
+    if not isinstance(table, MutableMapping) or name not in table:
+        raise NotFound(f"{key} is not set in {paths.config_file}", _SHOW)
+    del table[name]
+    write_document(paths, document)
+
+
+def _parts(key: str) -> list[str]:
+    parts = key.split(".")
+    if len(parts) < 2 or not all(parts):
+        raise UsageError(f"{key!r} names no setting", f"{_SHOW}: TABLE.NAME")
+    return parts
+
+
+def _document(paths: Paths) -> TOMLDocument:
+    """Read the file so that it can be written again with all that is in it."""
+    import tomlkit
+
+    from backends.commands import editor
+
+    before = editor.read_file(paths.config_file)
+    if before is not None:
+        read_toml(paths.config_file, Config)  # what is broken already is told as it stands there
+    return tomlkit.parse(before or b"")
 
 
 def _value(text: str) -> Any:

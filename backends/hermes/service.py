@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import AsyncIterator
 
 from backends.errors import TektonError
@@ -21,6 +22,8 @@ from backends.protocol.messages import (
 )
 from backends.registry import checked
 from backends.service.base import Context, Service, handles
+
+log = logging.getLogger(__name__)
 
 _ASK_S = 1.0
 _WATCH_EVERY_S = 1.0
@@ -55,6 +58,8 @@ class Hermes(Service):
     @handles(Publish)
     async def publish(self, request: Publish) -> Ack:
         """Hand an event to its subscribers."""
+        keys = ", ".join(request.data)
+        log.debug("event %s (%s)", request.subject, keys, extra={"subject": request.subject})
         self._bus.publish(Event(subject=request.subject, at=self.context.now(), data=request.data))
         return Ack()
 

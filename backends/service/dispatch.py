@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -70,6 +71,7 @@ class Session:
         self._one_line_at_a_time = asyncio.Lock()
         self._is_ending = False
         self._hello_by = 0.0
+        self._log = logging.getLogger(f"backends.{service.name}")
         self._received = 0
         self._open_bytes = 0
 
@@ -207,6 +209,7 @@ class Session:
         raise ConnectionLost("sent away")
 
     async def _answer(self, number: RequestId, request: Request[Any]) -> None:
+        began = time.monotonic()
         try:
             reply = self._connection.result(number, await self._result_of(number, request))
         except asyncio.CancelledError:
@@ -222,6 +225,9 @@ class Session:
                 f"{self._service.name} failed: {error!r}", "`tekton logs` has the details"
             )
             reply = self._connection.error(number, bug)
+        method, peer, elapsed_ms = request.METHOD, self._channel.peer.where, _ms_since(began)
+        known = {"method": method, "peer": peer, "elapsed_ms": elapsed_ms}
+        self._log.debug("%s from %s took %.1f ms", method, peer, elapsed_ms, extra=known)
         with suppress(ConnectionLost):
             await self._in_time(self._channel.send(reply))
 
@@ -303,6 +309,10 @@ class Session:
 
 def _size_of(message: bytes | Oversized) -> int:
     return len(message) if isinstance(message, bytes) else 0
+
+
+def _ms_since(began: float) -> float:
+    return (time.monotonic() - began) * 1000
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

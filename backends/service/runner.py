@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from backends.config import PORTS, SERVICES
+from backends.errors import TektonError
 from backends.paths import private_folder
 from backends.protocol.messages import Health
 from backends.service.base import Context, Gate, Service
@@ -65,7 +66,7 @@ class Runner:
             raise
         self._running[service.name, service.is_ci] = running
         self._context.publish(f"{_subject(service)}.started", pid=os.getpid())
-        log.info("%s started", service.name, extra={"service": service.name})
+        _tell(service, "started")
 
     async def stop(self, service: Service, leaves_record: bool = False) -> None:
         """Stop a service: no more connections, open ones end.
@@ -78,7 +79,7 @@ class Runner:
             self._sign_off(service, leaves_record)  # first, or it would look like a death
         finally:
             await running.close()
-        log.info("%s stopped", service.name, extra={"service": service.name})
+        _tell(service, "stopped")
 
     def _sign_off(self, service: Service, leaves_record: bool) -> None:
         found = self._context.registry.find(service.name, service.is_ci)
@@ -131,9 +132,16 @@ class Runner:
         private_folder(path.parent)
         running.listeners.append(await listen_unix(path, on_channel))
         tcp = self._context.config.tcp
-        port = tcp.ports.get(_port_name(service), PORTS.get(_port_name(service)))
+        name = _port_name(service)
+        port = tcp.ports.get(name, PORTS.get(name))
         if tcp.enabled and port is not None:
-            running.listeners.append(await listen_tcp(tcp.host, port, on_channel, self._guard))
+            try:
+                listener = await listen_tcp(tcp.host, port, on_channel, self._guard)
+            except TektonError as error:
+                error.message = f"{name} {error.message}"
+                error.hint = f"`tekton config set tcp.ports.{name} PORT` gives it another"
+                raise
+            running.listeners.append(listener)
 
 
 class _Running:
@@ -164,6 +172,12 @@ def _port_name(service: Service) -> str:
     """Return a service's key in the table of ports: the CI `rhetor` is not the gateway `rhetor`."""
     is_shadowed = service.is_ci and not service.is_service and service.name in SERVICES
     return f"{service.name}-ci" if is_shadowed else service.name
+
+
+def _tell(service: Service, what: str) -> None:
+    kind = "CI" if service.is_ci else "service"
+    own = logging.getLogger(f"backends.{service.name}")
+    own.info("%s %s %s", kind, service.name, what, extra={"service": service.name})
 
 
 def _subject(service: Service) -> str:

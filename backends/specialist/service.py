@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import AsyncGenerator
 
 from backends.errors import ConfigError, MessageTooLarge, NoModel
@@ -14,14 +15,19 @@ from backends.providers.models import Models
 from backends.service.base import Context
 from backends.service.ci import CIService, Finished, user_text
 
+log = logging.getLogger(__name__)
+
 _LOOK_S = 0.5
 """Well within the time after which the directory takes a silent CI for dead."""
 
 
 def specialists(context: Context) -> list[Specialist]:
-    """Make one specialist for each persona; they share their providers."""
+    """Make one specialist for each persona that can be read; they share their providers."""
     models = Models(context.config, context.paths.keys)
-    personas = load_personas(context.paths.personas)
+    personas = load_personas(
+        context.paths.personas,
+        lambda name, error: log.error("the CI %s is left out: %s", name, error.message),
+    )
     return [Specialist(context, name, persona, models) for name, persona in personas.items()]
 
 
@@ -33,6 +39,7 @@ class Specialist(CIService):
         super().__init__(context)
         self.persona = persona
         self._models = models
+        self._log = logging.getLogger(f"backends.{name}")
 
     async def start(self) -> None:
         """Count as a user of the providers."""
@@ -57,7 +64,10 @@ class Specialist(CIService):
 
     async def model_for(self, chat: Chat) -> str:
         """Return the model that the prompt names, else the persona's."""
-        return await self._models.resolve(chat.model or self.persona.model)
+        wanted = chat.model or self.persona.model
+        model = await self._models.resolve(wanted)
+        self._log.debug("model %s is %s", wanted or "auto", model, extra={"model": model})
+        return model
 
     async def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
         """Stream the model's answer."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from aish import ask as asking
 from aish.ask import Options, ask, die_of_interrupt, members
 from backends.client.tekton import Tekton
-from backends.errors import NotFound, UsageError
+from backends.errors import NotFound, TimedOut, UsageError
+from backends.fast import silence_notice
 from backends.protocol.messages import Chat, Directory, Health, ListAll, ServiceInfo
 from tests.scenarios.replay import HANG_UP, ReplayedCI, Step, chunk, error, result
 
@@ -102,6 +105,7 @@ EXCHANGES: dict[str, list[Step]] = {
     "fail": [chunk("so far"), error("model_failed", "it broke", "mend it")],
     "hang up": [chunk("so far"), HANG_UP],
     "silence": [chunk("so far")],
+    "never": [],
 }
 
 
@@ -135,7 +139,7 @@ def test_a_failure_is_the_status(
     cis: None, capfd: pytest.CaptureFixture[str], prompt: str, status: int, err: str
 ) -> None:
     assert say("one", prompt, timeout_s=0.2) == status
-    assert capfd.readouterr() == ("so far", err)
+    assert capfd.readouterr() == ("so far\n", err)
 
 
 def test_an_answer_held_back_is_printed_once_it_is_complete(
@@ -175,3 +179,39 @@ def test_ctrl_c_is_left_alone_where_it_is_ignored() -> None:
             assert signal.getsignal(signal.SIGINT) not in (usual, signal.SIG_IGN)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# -- silence ---------------------------------------------------------------------------------
+
+
+def test_silence_is_told_of_once(
+    cis: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_S", 0.02)
+    assert say("one", "never", timeout_s=0.2) == 5
+    told = f"{silence_notice('one')}\nerror: one did not finish"
+    assert capfd.readouterr().err.startswith(told)
+    assert say("one", "never", timeout_s=0.2, is_quiet=True) == 5
+    assert capfd.readouterr().err.startswith("error: one did not finish")
+    assert say("one,two", "never", timeout_s=0.2) == 5
+    assert capfd.readouterr().err.startswith(f"{silence_notice('one, two')}\nerror: one: one did")
+
+
+def test_an_answer_that_pauses_is_not_silent(
+    cis: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_S", 0.05)
+    assert say("one", "silence", timeout_s=0.2) == 5
+    assert capfd.readouterr().err.startswith("error: one did not finish")
+
+
+def test_a_directory_that_is_silent_is_not_waited_for(
+    tekton_home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_S", 0.05)
+    (tekton_home / "run").mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(tekton_home / "run" / "hermes.sock"))
+        server.listen()
+        with pytest.raises(TimedOut, match=r"hermes does not answer within 0\.05 s"):
+            say("@all")

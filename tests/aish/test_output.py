@@ -67,11 +67,13 @@ def test_text_is_written_as_it_comes(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == "so far"
 
 
-def test_a_failure_leaves_the_text_alone_and_is_told_beside_it(
+def test_a_failure_ends_the_line_and_is_told_beside_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     give(plain(), "so far", failure=ModelError("it broke", "mend it"))
-    assert capfd.readouterr() == ("so far", "error: it broke\nhint: mend it\n")
+    assert capfd.readouterr() == ("so far\n", "error: it broke\nhint: mend it\n")
+    give(HeldOutput(plain()), "so far", failure=ModelError("it broke"))
+    assert capfd.readouterr() == ("so far\n", "error: it broke\n")
 
 
 def test_notices_are_told_beside_the_answer_unless_unwanted(
@@ -187,9 +189,28 @@ def test_a_member_that_fails_is_shown_as_failed(
     two.take(Piece(notice="hm"))
     two.end("two", None, ModelError("it broke"))
     one.end("one", ANSWER, None)
+    team.finish()
     out, err = capfd.readouterr()
     assert out == "== one ==\n1\n\n== two: failed ==\n"
     assert err == "notice: two: hm\nerror: two: it broke\n"
+
+
+def test_equal_failures_of_a_team_are_told_once_at_its_end(
+    team: TeamOutput, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one, two, three, four = (team.member(name) for name in ("one", "two", "three", "four"))
+    one.take(Piece(text="1"))
+    two.end("two", None, ModelError("no model", "get one"))
+    three.end("three", None, ModelError("it broke"))
+    four.end("four", None, ModelError("no model", "get one"))
+    one.end("one", ANSWER, None)
+    assert capfd.readouterr() == (
+        "== one ==\n1\n\n== two: failed ==\n== three: failed ==\n== four: failed ==\n", ""
+    )  # fmt: skip
+    team.finish()
+    assert capfd.readouterr().err == (
+        "error: two, four: no model\nhint: get one\nerror: three: it broke\n"
+    )
 
 
 def test_a_team_in_json_is_an_object_for_each_and_nothing_else(

@@ -38,14 +38,21 @@ def test_no_summary_of_a_command_is_cut(group: list[str]) -> None:
         assert len(line) <= 80
 
 
-def test_an_interrupt_during_its_imports_ends_it_without_a_word() -> None:
+@pytest.mark.parametrize(
+    "module",
+    ["typer", "backends.commands.settings", "backends.version", "backends.client.blocking"],
+)
+def test_an_interrupt_while_it_starts_ends_it_without_a_word(module: str) -> None:
+    """Whatever it imports at that moment, at its start or for a command."""
     code = (
         "import os, signal, sys\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n"
-        "import backends.cli\n"
+        "sys.argv = ['tekton', 'events']\n"
+        "from backends.cli import main\n"
+        "main()\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (ran.returncode, ran.stderr) == (-signal.SIGINT, b"")

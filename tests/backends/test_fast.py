@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,3 +232,49 @@ def test_the_usual_messages_are_read_without_the_protocol_s_help() -> None:
 def test_errors_are_all_errors() -> None:
     assert issubclass(fast.Failed, Exception)
     assert errors.TektonError.of_kind("busy", "later").exit_status == 1
+
+
+# -- silence ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+@pytest.mark.parametrize("options", [{}, {"-q": "-q"}])
+def test_silence_is_told_of_once_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], size: int,
+    options: dict[str, str],
+) -> None:  # fmt: skip
+    """Where a long prompt is not even taken, too."""
+    monkeypatch.setattr(fast, "_PATIENCE_S", 0.02)
+    near, far = socket.socketpair()
+
+    def answer() -> None:
+        select.select([], [], [], 0.2)
+        with far, far.makefile("rb") as stream:
+            stream.readline()
+            far.sendall(chunk("x") + result())
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with near:
+        fast._ask(near, "apollo", "x" * size, None, options)
+    thread.join()
+    out, err = capfd.readouterr()
+    assert out == "x\n"
+    assert err == ("" if options else fast.silence_notice("apollo") + "\n")
+    assert fast.silence_notice("apollo") == (
+        "aish: no answer from apollo yet (Ctrl-C stops waiting; --timeout SECONDS gives up)"
+    )
+
+
+def test_an_answer_that_pauses_is_not_silent(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fast, "_PATIENCE_S", 0.05)
+    near, far = socket.socketpair()
+    far.sendall(chunk("x"))
+    timer = threading.Timer(0.2, far.sendall, [result()])
+    timer.start()
+    with near, far:
+        fast._ask(near, "apollo", "hi", None, {})
+        timer.join()
+    assert capfd.readouterr() == ("x\n", "")

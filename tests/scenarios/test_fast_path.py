@@ -187,10 +187,10 @@ def test_what_they_tell_is_right(told: dict[str, Told]) -> None:
         "an empty answer": Ran(0, b"", ""),
         "a surrogate pair": Ran(0, "\U0001f600\n".encode(), ""),
         "a notice between": Ran(0, b"one two\n", "notice: hm\n"),
-        "an error in the middle": Ran(6, b"so far", "error: it broke off\n"),
+        "an error in the middle": Ran(6, b"so far\n", "error: it broke off\n"),
         "an error at once": Ran(6, b"", "error: no model is there\nhint: start one\n"),
         "a lost connection": Ran(
-            4, b"so far", "error: the connection was lost before the answer was complete\n"
+            4, b"so far\n", "error: the connection was lost before the answer was complete\n"
         ),
     }
     assert {name: told[name].fast for name in expected} == expected

@@ -110,7 +110,7 @@ def test_a_fault_of_the_model_s_server(
 ) -> None:
     _, text, status, reason = FAULTS[fault]
     found = met[name, fault]
-    assert found.ran.out.decode() == text
+    assert found.ran.out.decode() == (f"{text}\n" if text else "")
     assert found.ran.status == 6, found.ran.err
     assert found.ran.err.startswith("error: ")
     assert reason in found.ran.err
@@ -173,7 +173,7 @@ def test_a_provider_that_is_broken_fails_the_turn_and_leaves_nothing_running() -
         tekton.start()
         ran = tekton.aish("apollo", "hello")
         assert ran.status == 1
-        assert ran.out == b"so far"
+        assert ran.out == b"so far\n"
         assert "this is a bug" in ran.err
         assert "tekton logs" in ran.err
         status, answer, error = turn_of(tekton, "hello")

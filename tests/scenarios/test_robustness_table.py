@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -70,7 +71,7 @@ def late(shared_tekton: TektonProcess) -> list[subprocess.Popen[bytes]]:
     begun = []
     for options in CLIENTS.values():
         producer = subprocess.Popen(
-            ["bash", "-c", "sleep 4; head -c 60000 /dev/zero | tr '\\0' x"],
+            [sys.executable, "-c", "import time; time.sleep(4); print('x' * 60_000, end='')"],
             stdout=subprocess.PIPE, env=shared_tekton.environment,
         )  # fmt: skip
         assert producer.stdout
@@ -112,7 +113,7 @@ def test_row_3_the_connection_drops(
 ) -> None:
     server.script = Script(tokens=TOKENS, fault=Fault(FaultKind.DROP, after=2))
     ran = tekton.aish("apollo", "row 3", "-m", model, *client)
-    assert (ran.status, ran.out) == (6, b"It was ")
+    assert (ran.status, ran.out) == (6, b"It was \n")
     assert ran.err.startswith("error: the answer of ")
     assert len(server.prompts) == 1
 
@@ -122,7 +123,7 @@ def test_row_4_the_stream_ends_without_its_marker(
 ) -> None:
     server.script = Script(tokens=TOKENS, fault=Fault(FaultKind.CUT, after=3))
     ran = tekton.aish("apollo", "row 4", "-m", model, *client)
-    assert (ran.status, ran.out) == (6, b"It was a dark")
+    assert (ran.status, ran.out) == (6, b"It was a dark\n")
     assert "finish marker" in ran.err
     assert len(server.prompts) == 1
 

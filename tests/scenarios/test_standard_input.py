@@ -148,13 +148,38 @@ def test_a_dash_reads_as_usual(tekton: TektonProcess, options: list[str]) -> Non
 
 
 @BOTH
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
 def test_a_closed_stream_is_like_dev_null(
     tekton: TektonProcess, closed: str, options: list[str]
 ) -> None:
     """Else the next socket would get its number, and be read or written in its place."""
     ran = tekton.shell(f"aish mirror hi {' '.join(options)} {closed}")
-    assert ran == Ran(0, b"" if ">&-" in closed.split() else b"hi\n", "")
+    assert ran == Ran(0, b"hi\n", "")
+
+
+@BOTH
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
+def test_an_answer_that_goes_nowhere_is_a_failure(
+    tekton: TektonProcess, closed: str, options: list[str]
+) -> None:
+    ran = tekton.shell(f"aish mirror hi {' '.join(options)} {closed}")
+    assert ran == Ran(1, b"", "error: cannot write the answer: standard output is closed\n")
+
+
+@pytest.mark.parametrize("command", ["aish list", "aish --help", "aish history --json"])
+def test_a_table_that_goes_nowhere_is_a_failure(tekton: TektonProcess, command: str) -> None:
+    ran = tekton.shell(f"{command} >&-")
+    assert ran == Ran(1, b"", "error: cannot write the answer: standard output is closed\n")
+
+
+@BOTH
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+def test_an_error_that_nobody_can_read_keeps_its_status(
+    tekton: TektonProcess, where: str, options: list[str]
+) -> None:
+    for prompt, status in (("nobody hi", 3), ("mirror", 2), ("mirror --bad", 2)):
+        ran = tekton.shell(f"aish {prompt} {' '.join(options)} </dev/null {where}")
+        assert ran == Ran(status, b"", "")
 
 
 @BOTH

@@ -120,6 +120,34 @@ def test_without_a_prompt_a_person_is_asked(tekton: TektonProcess) -> None:
     assert terminal.shown.count(b"what I type") >= 2, "once typed and once answered"
 
 
+def test_nobody_is_asked_for_a_prompt_that_would_go_nowhere(tekton: TektonProcess) -> None:
+    terminal = tekton.terminal("nosuch")
+    assert terminal.wait() == 3
+    assert b"no CI named 'nosuch'" in terminal.shown
+    assert b"Ctrl-D" not in terminal.shown
+
+
+def test_nobody_is_asked_for_a_prompt_where_no_hub_runs() -> None:
+    with TektonProcess() as nothing:
+        for target in ("apollo", "@all"):
+            terminal = nothing.terminal(target)
+            assert terminal.wait() == 4
+            assert b"no hub is running" in terminal.shown
+            assert b"Ctrl-D" not in terminal.shown
+
+
+def test_a_table_is_as_wide_as_the_terminal(tekton: TektonProcess) -> None:
+    prompt = "a long prompt " * 6
+    tekton.aish("mirror", prompt)
+    tekton.wait_turn(prompt, "complete")
+    terminal = tekton.terminal("history", "-n", "1")
+    assert terminal.wait() == 0
+    rows = OWN.sub(b"", terminal.shown).decode().splitlines()
+    assert len(rows) == 2
+    assert max(map(len, rows)) <= 80
+    assert "…" in rows[1]
+
+
 @pytest.mark.parametrize("options", ["", "--timeout 60"])
 def test_a_person_is_asked_where_the_answer_goes_into_a_file(
     tekton: TektonProcess, tmp_path: Path, options: str

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import select
+import socket
 import subprocess
 import sys
 import threading
@@ -23,10 +26,11 @@ from backends.errors import (
     NotFound,
     ProtocolError,
     TektonError,
+    TimedOut,
     Unauthorized,
 )
 from backends.protocol import framing
-from backends.protocol.messages import Answer, Chat, Info, Piece
+from backends.protocol.messages import Answer, Chat, History, Info, ListAll, Measure, Piece, Request
 from backends.service.base import Gate
 from backends.transport.base import Channel
 from tests.backends.services import (
@@ -41,6 +45,8 @@ from tests.backends.services import (
     serving,
 )
 from tests.backends.stage import SOCKETS, listening
+from tests.scenarios import replay
+from tests.scenarios.replay import ReplayedCI
 
 
 async def is_right(token: str, who: str) -> bool:
@@ -218,3 +224,68 @@ async def failing() -> AsyncIterator[int]:
 def test_the_stage_itself_tells_what_failed_elsewhere() -> None:
     with pytest.raises(ValueError, match="no number"), elsewhere(failing):
         pass
+
+
+@contextlib.contextmanager
+def deaf(path: Path, backlog: int = 5) -> Iterator[socket.socket]:
+    """Listen, as a process does that is stopped: connections are taken, nothing is answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(path))
+        server.listen(backlog)
+        yield server
+
+
+def test_a_service_that_is_silent_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    with deaf(tmp_path / "s"), BlockingTekton(f"unix:{tmp_path}/s", patience_s=0.05) as tekton:
+        requests: list[Request[Any]] = [ListAll(), History(), Measure()]
+        for request in requests:
+            with pytest.raises(TimedOut, match=r"does not answer within 0\.05 s"):
+                tekton.call(request)
+
+
+def test_a_service_that_takes_no_connection_is_silent_too(tmp_path: Path) -> None:
+    with deaf(tmp_path / "s", backlog=0), contextlib.ExitStack() as others:
+        while True:
+            other = others.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            other.setblocking(False)
+            try:
+                other.connect(str(tmp_path / "s"))
+            except BlockingIOError:
+                break
+        with BlockingTekton(f"unix:{tmp_path}/s", patience_s=0.05) as tekton:
+            with pytest.raises(TimedOut):
+                tekton.call(ListAll())
+
+
+def test_the_process_behind_a_silent_service_is_named(tekton_home: Path) -> None:
+    with ReplayedCI(tekton_home, {"": []}, "mute"), BlockingTekton(patience_s=0.05) as tekton:
+        with pytest.raises(TimedOut, match="mute does not answer within") as caught:
+            tekton.call(Info(ci="mute"))
+        assert f"kill -CONT {os.getpid()}" in (caught.value.hint or "")
+
+
+def test_a_prompt_and_a_subscription_wait_as_long_as_it_takes(tmp_path: Path) -> None:
+    with deaf(tmp_path / "s") as server:
+        with BlockingTekton(f"unix:{tmp_path}/s", patience_s=0.01) as tekton:
+
+            def answer() -> None:
+                for _ in range(2):
+                    peer, _ = server.accept()
+                    with peer:
+                        peer.recv(65536)
+                        assert not select.select([peer], [], [], 0.1)[0], "it has given up"
+                        peer.sendall(replay.result())
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            assert tekton.call(Chat(prompt="hello"))
+            assert list(tekton.stream(Chat(prompt="hello")))
+            thread.join()
+
+
+def test_whether_somebody_listens_can_be_known_without_asking(tekton_home: Path) -> None:
+    with ReplayedCI(tekton_home, {"": []}, "mute") as mute, BlockingTekton() as tekton:
+        tekton.check("mute", is_ci=True)
+        with pytest.raises(NotFound, match="no CI named 'nobody'"):
+            tekton.check("nobody", is_ci=True)
+        assert not mute.received

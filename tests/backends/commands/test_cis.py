@@ -408,7 +408,9 @@ def test_a_hub_that_does_not_take_it_up_is_told(monkeypatch: pytest.MonkeyPatch)
         assert "has not taken it up within 0.1 s" in done(app, "add", "zeus").err
 
 
-@pytest.mark.parametrize("words", [[], ["add"], ["edit"], ["show"], ["list"], ["remove"], ["reset"]])
+@pytest.mark.parametrize(
+    "words", [[], ["add"], ["edit"], ["show"], ["list"], ["remove"], ["reset"]]
+)
 def test_help_opens_with_an_example(words: list[str]) -> None:
     first = run(app, *words, "--help").out.strip().splitlines()[2].strip()
     assert first.startswith("tekton ci")

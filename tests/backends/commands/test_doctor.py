@@ -103,7 +103,9 @@ def test_it_changes_nothing(tekton_home: Path) -> None:
 
 def test_with_a_model_only_the_hub_is_missing(ollama: OllamaServer) -> None:
     checks = check_up()
-    assert "2 models: llama3.3:70b, llama3.2; costs nothing; no key needed" in str(checks["ollama"])
+    assert "2 models: llama3.3:70b, llama3.2:latest; costs nothing; no key needed" in str(
+        checks["ollama"]
+    )
     auto = only(checks, "auto")
     assert auto["message"] == (
         "ollama/llama3.3:70b: the first of ollama, openai that answers and costs nothing"

@@ -194,7 +194,7 @@ def test_create_prints_the_token_alone() -> None:
 def test_create_tells_how_to_use_the_token() -> None:
     ran = done(tokens, "create", "laptop")
     assert "aish --url ws://127.0.0.1:8003/ws --token-file FILE apollo hi" in ran.err
-    assert "`enabled = true` under [tcp]" in ran.err
+    assert "`tekton config set tcp.enabled true && tekton restart`" in ran.err
     configure('[tcp]\nenabled = true\nhost = "::1"\nports = {rhetor = 9000}\n')
     ran = done(tokens, "create", "tablet")
     assert "ws://[::1]:9000/ws" in ran.err
