@@ -90,7 +90,7 @@ def why_not(
     if is_ci:
         return NotFound(
             f"CI {name!r} is gone: {why}",
-            f"bring it back with `tekton serve {name}`, or all with `tekton down && tekton up`",
+            f"bring it back with `tekton serve {name}`, or all with `tekton restart`",
         )
     return CannotConnect(f"{name} is gone: {why}", f"`tekton serve {name}` brings it back")
 

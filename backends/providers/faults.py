@@ -76,7 +76,7 @@ class Faults:
     def stranger(self) -> ModelError:
         """Something answers at the address, but in no known way."""
         message = f"{self._url} answers, but not as {self._name} should"
-        return ModelError(message, "is its `url` right? `tekton config edit`")
+        return ModelError(message, f"`tekton config set providers.{self._name}.url URL` mends it")
 
     def refused(self, refusal: Refusal, model: str = "") -> ModelError:
         """The server answered with an error status; nothing was streamed."""

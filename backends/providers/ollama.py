@@ -37,7 +37,10 @@ class OllamaProvider(RemoteProvider["AsyncClient", "ChatResponse"]):
 
     def __init__(self, name: str, settings: Settings, get_key: KeySource) -> None:
         address = find_address(name, settings, "OLLAMA_HOST", DEFAULT_URL, bare_port=11434)
-        start = "start it with `ollama serve`, or set its address: `tekton config edit`"
+        start = (
+            "start it with `ollama serve`, or set its address: "
+            f"`tekton config set providers.{name}.url URL`"
+        )
         faults = Faults(name, address.url, start, _pull)
         super().__init__(name, settings, get_key, address, faults)
         self._options = settings.get("options") or {}

@@ -40,7 +40,10 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", deque[str]]):
 
     def __init__(self, name: str, settings: Settings, get_key: KeySource) -> None:
         address = find_address(name, settings, "OPENAI_BASE_URL", DEFAULT_URL)
-        start = "start the server, or set its address (it ends in /v1): `tekton config edit`"
+        start = (
+            "start the server, or set its address, which ends in /v1: "
+            f"`tekton config set providers.{name}.url URL`"
+        )
         lacks = "`tekton doctor` shows the models that are there"
         faults = Faults(name, address.url, start, lambda model: lacks)
         super().__init__(name, settings, get_key, address, faults)
@@ -63,7 +66,8 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", deque[str]]):
         if self._model is not None:  # a server may answer to names that it does not list
             return [self._model, *(model for model in models if model != self._model)]
         if not models:
-            hint = "load one in the server, or name it: `tekton config edit`"
+            name = f"`tekton config set providers.{self.name}.model MODEL`"
+            hint = f"load one in the server, or name it: {name}"
             raise ModelError(f"{self.name} has no model", hint)
         return models
 
@@ -95,7 +99,7 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", deque[str]]):
                 raise ModelError(
                     f"{self.name} at {self._address.url} answered with {kind or 'nothing'!r} "
                     "instead of a stream of events",
-                    "does its `url` end in /v1? `tekton config edit`",
+                    f"it has to end in /v1: `tekton config set providers.{self.name}.url URL`",
                 )
             answer.begun = True
             async with aclosing(_events(response)) as events:
