@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -104,8 +105,12 @@ def test_a_ci_that_is_not_there_is_left_to_the_full_client(tekton_home: Path) ->
 
 
 def test_run_returns_where_there_is_nothing_for_it_to_do(tekton_home: Path) -> None:
-    fast.run(["list"])
-    fast.run(["apollo", "hi"])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        fast.run(["list"])
+        fast.run(["apollo", "hi"])
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # -- standard input --------------------------------------------------------------------------

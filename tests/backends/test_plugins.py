@@ -70,5 +70,5 @@ def test_a_plug_in_that_breaks_when_it_is_imported_is_named(
     monkeypatch.syspath_prepend(tmp_path)
     point = importlib.metadata.EntryPoint("broken", "a_broken_plug_in:Thing", GROUP)
     monkeypatch.setattr(plugins, "_points", lambda group: {"broken": point})
-    with pytest.raises(ConfigError, match="'broken' .* cannot be loaded: division by zero"):
+    with pytest.raises(ConfigError, match=r"'broken' .* cannot be loaded: division by zero"):
         load_plugin(GROUP, "broken")

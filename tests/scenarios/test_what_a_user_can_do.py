@@ -213,7 +213,7 @@ def test_the_address_from_the_environment(tekton: TektonProcess, token_file: Pat
 def test_events_and_history_over_a_websocket(tekton: TektonProcess, token_file: Path) -> None:
     where = ["--url", url_of(tekton, "rhetor", False).replace("tcp:", "ws:") + "/ws"]
     where += ["--token-file", str(token_file)]
-    process = tekton.begin("events", "--subject", "ci.>", *where, program="tekton")
+    process = tekton.begin("events", "--subject", "ci.mirror.>", *where, program="tekton")
     assert process.stdout
     heard = process.stdout.fileno()
     wait_for(

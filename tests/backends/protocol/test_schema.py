@@ -37,6 +37,16 @@ ANYTHING = st.recursive(
     max_leaves=4,
 )
 
+ABOVE_ZERO = st.none() | st.integers(1, 2**63 - 1)
+BOUNDED: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
+    Persona: {
+        "temperature": st.none() | st.floats(0, 2),
+        "max_tokens": ABOVE_ZERO,
+        "max_prompt_bytes": ABOVE_ZERO,
+    }
+}
+"""Fields that do not take every value of their type."""
+
 
 def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Any value of a type that the schema supports."""
@@ -51,9 +61,9 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(st.text(), values(arguments[1]), max_size=2)
     if dataclasses.is_dataclass(annotation):
         hints = typing.get_type_hints(annotation)
+        fields = {part.name: values(hints[part.name]) for part in dataclasses.fields(annotation)}
         return st.builds(
-            typing.cast(type[Any], annotation),
-            **{part.name: values(hints[part.name]) for part in dataclasses.fields(annotation)},
+            typing.cast(type[Any], annotation), **{**fields, **BOUNDED.get(annotation, {})}
         )
     if issubclass(annotation, enum.Enum):
         return st.sampled_from(list(annotation))
