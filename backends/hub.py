@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import gc
 import json
 import logging
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 from backends.config import SERVICES, Config, load_config
 from backends.console import complain
 from backends.context import ProcessContext
-from backends.errors import AlreadyRunning, ConfigError, NotFound, TektonError
+from backends.errors import AlreadyRunning, ConfigError, NotFound, StorageError, TektonError
 from backends.hub_record import hub_lock, write_hub_record
 from backends.logs import configure_logs
 from backends.paths import Paths, find_paths, private_folder
@@ -64,6 +65,7 @@ class Process:
         self._context = ProcessContext(config, paths)
         self._runner = Runner(self._context, Gate(tokens.is_valid, config.tcp.legacy), guard)
         self._context.runner = self._runner
+        self._failed: dict[str, StorageError] = {}
 
     async def run(self, ready: int | None) -> None:
         """Start, tell the file descriptor `ready`, close it, and serve until SIGTERM or SIGINT."""
@@ -75,12 +77,15 @@ class Process:
         try:
             await self._start()
             gc.freeze()  # what is here now stays, so collections need not look at it
-            _tell(ready, {"ready": True, "pid": os.getpid()})
+            failed = [f"{name} cannot start: {why.message}" for name, why in self._failed.items()]
+            _tell(ready, {"ready": True, "pid": os.getpid(), "failed": failed})
             follow = asyncio.create_task(self._follow_personas(seen))
             await over.wait()
             follow.cancel()
         finally:
             await self._runner.stop_all(leaves_records=self._only is not None)
+            for name in self._failed:
+                self._context.registry.remove(name, is_ci=False)
             await self._context.close()
 
     async def _start(self) -> None:
@@ -95,7 +100,28 @@ class Process:
                     )
                 log.info("%s is served by process %s", service.name, record.pid)
                 continue
-            await self._runner.start(service)
+            try:
+                await self._runner.start(service)
+            except StorageError as error:
+                if self._only:
+                    raise
+                self._go_on_without(service, error)
+
+    def _go_on_without(self, service: Service, error: StorageError) -> None:
+        """Leave a service dead whose file cannot be used: nobody else's answers depend on it."""
+        log.error("%s cannot start: %s", service.name, error.message)
+        now = self._context.now()
+        self._context.registry.write(
+            dataclasses.replace(
+                service.record,
+                health=Health.DEAD,
+                reason=error.message,
+                pid=os.getpid(),
+                started_at=now,
+                ended_at=now,
+            )
+        )
+        self._failed[service.name] = error
 
     def _wanted(self) -> list[Service]:
         names = sorted(

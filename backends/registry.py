@@ -64,7 +64,7 @@ class Registry:
 
 def checked(record: ServiceInfo) -> ServiceInfo:
     """Return the record with `health` and `reason` as they are now, without connecting."""
-    if record.health is Health.ENDED:
+    if record.health is not Health.ALIVE:
         return record
     if not is_running(record.pid):
         reason = f"its process (pid {record.pid}) is gone"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from backends.console import say
 from backends.errors import TektonError, TimedOut
 from backends.paths import Paths
 
@@ -62,6 +63,8 @@ def spawn(paths: Paths, flags: list[str]) -> int:
         )  # fmt: skip
     os.close(writing)
     report = _read_report(reading, process, paths.logs / "hub.out")
+    for failure in report.get("failed", ()):
+        say(f"warning: {failure}")
     if report.get("ready"):
         return int(report["pid"])
     with suppress(subprocess.TimeoutExpired):

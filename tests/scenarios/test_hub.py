@@ -383,14 +383,20 @@ def test_serve_knows_its_names(home: TektonProcess) -> None:
     assert ran.err.startswith("error: no service or CI named 'nothing'\nhint: there are: ")
 
 
-def test_a_hub_that_cannot_start_says_why(home: TektonProcess) -> None:
+def test_a_store_that_cannot_be_opened_leaves_everybody_else_up(home: TektonProcess) -> None:
     (home.home / "state").mkdir()
     (home.home / "state" / "engram.db").write_text("this is no database, whatever its name says")
-    ran = home.tekton("up")
-    assert ran.status == 1
+    ran = home.tekton("up", "-q")
+    assert ran.status == 0
+    assert "warning: engram cannot start: " in ran.err
     assert "engram.db" in ran.err
-    assert "Traceback" not in ran.err
-    assert list(home.processes()) == []
+    said = home.aish("mirror", "hi")
+    assert (said.status, said.out) == (0, b"hi\n")
+    assert "notice: this turn is not stored: engram is gone: " in said.err
+    found = home.tekton("status", "--json").json["services"]
+    assert {entry["name"]: entry["health"] for entry in found}["engram"] == "dead"
+    assert home.aish("history").status == 4
+    assert home.tekton("down").status == 0
     assert home.leftovers() == []
 
 
