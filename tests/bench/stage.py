@@ -122,23 +122,6 @@ class Home:
         }
         self.environment: dict[str, str] = {**kept, **own, **fixed}
 
-    def plain_environment(self) -> dict[str, str]:
-        """Return an environment in which clients find this home as they find most: by default.
-
-        There is no `TEKTON_HOME` in it, so that the platform is asked for its folders.
-        """
-        if sys.platform != "linux":  # where no variable moves those folders
-            return self.environment
-        links = self.folder / "xdg"
-        links.mkdir(exist_ok=True)
-        (links / "tekton").symlink_to(self.folder / "state")
-        plain = {key: value for key, value in self.environment.items() if key != "TEKTON_HOME"}
-        return {
-            **plain,
-            "XDG_STATE_HOME": os.fspath(links),
-            "XDG_RUNTIME_DIR": os.fspath(self.folder),
-        }
-
     def configure(self, urls: Mapping[str, str]) -> None:
         """Write the settings, and a CI for each provider that has a server."""
         personas = self.folder / "config" / "ci"

@@ -13,8 +13,7 @@ ABOUT = """\
 Whole processes, from `posix_spawn` until the system has told their end, by turns with an empty
 Python of the same venv. `aish mirror hi` is a complete prompt: it goes to a hub that is warm,
 `mirror` answers with its input, and the answer is read from a pipe. On a terminal the full client
-takes over, which renders Markdown. `aish list` asks the platform for its folders, as it does for
-most people; with `TEKTON_HOME` it need not."""
+takes over, which renders Markdown."""
 
 _BARE = "bare Python (`python -c pass`)"
 
@@ -22,12 +21,11 @@ _BARE = "bare Python (`python -c pass`)"
 def measure(stage: Stage, runs: int) -> Section:
     """Measure commands against a bare Python."""
     with stage.server("ollama") as server, stage.hub({"ollama": server.url}) as hub:
-        own, plain = hub.home.environment, hub.home.plain_environment()
+        own = hub.home.environment
         rows: list[tuple[str, Callable[[], float], float | None]] = [
             ("`aish mirror hi`", partial(_ms, [stage.aish, "mirror", "hi"], own, b"hi\n"), 1.7),
             ("`aish --help`", partial(_ms, [stage.aish, "--help"], own), 8.0),
-            ("`aish list`", partial(_ms, [stage.aish, "list"], plain), 8.0),
-            ("`aish list`, `TEKTON_HOME` set", partial(_ms, [stage.aish, "list"], own), None),
+            ("`aish list`", partial(_ms, [stage.aish, "list"], own), 8.0),
             ("`tekton --help`", partial(_ms, [stage.tekton, "--help"], own), None),
             ("`aish mirror hi` on a terminal", partial(_ms_on_terminal, hub), None),
         ]
