@@ -139,6 +139,10 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", deque[str]]):
 
     def _read(self, part: deque[str], answer: Answer) -> str:
         """Read the events that came together as one text; one that cannot be read stays."""
+        if len(part) == 1:  # as with most servers, and ten thousand times an answer
+            text = self._read_event(part[0], answer)
+            part.clear()
+            return text
         texts: list[str] = []
         while part:
             try:
@@ -185,6 +189,7 @@ async def _events(response: httpx.Response) -> AsyncGenerator[deque[str], None]:
     decoder = EventDecoder()
     is_packed = response.headers.get("content-encoding", "identity") != "identity"
     async for piece in response.aiter_bytes() if is_packed else response.aiter_raw():
-        events = deque(decoder.feed(piece))
-        while events:
-            yield events
+        if found := decoder.feed(piece):
+            events = deque(found)
+            while events:
+                yield events
