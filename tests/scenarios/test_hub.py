@@ -213,7 +213,9 @@ def test_a_service_alone_serves_the_hub(home: TektonProcess) -> None:
     back = home.begin("serve", "engram", program="tekton")
     wait_for(lambda: services(home)["engram"]["health"] == "alive", "its return")
     assert home.aish("mirror", "and me") == Ran(0, b"and me\n", "")
-    assert [turn["prompt"] for turn in home.history()] == ["and me", "remember me"]
+    prompts = [turn["prompt"] for turn in home.history()]
+    # what nobody could store is tried again for a while, so it may be there by now
+    assert [found for found in prompts if found != "remember me too"] == ["and me", "remember me"]
     assert home.hub
     home.hub.terminate()
     assert home.hub.wait(10) == 0
