@@ -83,7 +83,7 @@ def common(
 def list_cis(
     url: Url = None, token_file: TokenFile = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """aish list: every CI, alive or dead, its role and the model really behind it."""
+    """aish list: every CI, alive or dead, with its role and model."""
     from backends.client.blocking import BlockingTekton
     from backends.protocol import schema
     from backends.protocol.messages import Health, ListAll
@@ -131,7 +131,7 @@ def history(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """aish history --search "cache": what was asked and answered, newest first."""
+    """aish history --search WORDS: what was asked and answered."""
     from backends.client.blocking import BlockingTekton
     from backends.fast import to_unicode
     from backends.protocol import schema
