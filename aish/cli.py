@@ -96,7 +96,7 @@ def list_cis(
     rows = [["NAME", "STATE", "KIND", "ROLE", "MODEL"], *(_row(entry) for entry in cis)]
     print(table(rows, [None, *(_color(entry) for entry in cis)]))
     if any(entry.model is None and entry.health is Health.ALIVE for entry in cis):
-        print("\nNo model answers for some; `tekton doctor` tells how to get one.", file=sys.stderr)
+        say("no model answers for some; `tekton doctor` tells how to get one")
 
 
 def _row(entry: ServiceInfo) -> list[str]:

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
 from backends.cleaning import clean_line
@@ -91,7 +92,14 @@ def _cut(cell: str, room: int) -> str:
 
 def say(line: str) -> None:
     """Tell the user something beside the answer: one line on stderr, cleaned."""
+    _flush_answer()
     print(clean_line(line), file=sys.stderr, flush=True)
+
+
+def _flush_answer() -> None:
+    """Let what was printed before come before, where both streams go to the same place."""
+    with suppress(OSError, ValueError):  # whether it could be written is told at the end
+        sys.stdout.flush()
 
 
 def complain(error: TektonError, prefix: str = "") -> None:
@@ -100,6 +108,7 @@ def complain(error: TektonError, prefix: str = "") -> None:
         import traceback
 
         traceback.print_exception(error)
+    _flush_answer()
     word = paint("error:", RED, sys.stderr)
     print(f"{word} {clean_line(prefix + error.message)}", file=sys.stderr, flush=True)
     if error.hint:

@@ -14,12 +14,12 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from backends.commands.hub_process import become, end_hub, spawn
+from backends.commands.options import Json
 from backends.console import GREEN, RED, YELLOW, ago, paint, say, table
 from backends.errors import CannotConnect, TektonError
 from backends.paths import Paths, find_paths
 from backends.protocol.messages import Health, ServiceInfo
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error; log everything.")
 ]
@@ -171,13 +171,19 @@ def logs(
     if not file.exists():
         raise CannotConnect(f"there is no log yet: {file}", "`tekton up` starts a hub, and its log")
 
+    def wanted(text: str) -> list[str]:
+        return [
+            line
+            for line in text.splitlines()
+            if not component or f".{component}" in line or f" {component} " in line
+        ]
+
     def show(text: str) -> None:
-        for line in text.splitlines():
-            if not component or f".{component}" in line or f" {component} " in line:
-                print(clean_line(line), flush=True)
+        for line in wanted(text):
+            print(clean_line(line), flush=True)
 
     stream = file.open(encoding="utf-8", errors="replace")
-    show("\n".join(stream.read().splitlines()[-lines:] if lines else []))
+    show("\n".join(wanted(stream.read())[-lines:] if lines else []))
     if follow:
         _follow(file, stream, show)
 

@@ -522,3 +522,17 @@ def test_a_log_that_nobody_reads_on_is_quiet(home: TektonProcess) -> None:
     ran = home.shell("tekton logs -f -n 5 | head -n 1; aish mirror hi; aish mirror hi")
     assert ran.status == 0
     assert ran.err == ""
+
+
+def test_the_last_lines_of_a_component_are_its_own(home: TektonProcess) -> None:
+    home.start()
+    found = home.tekton("logs", "--component", "engram", "-n", "1").text.splitlines()
+    assert len(found) == 1, "the last lines of the whole log are those of CIs"
+    assert "service engram started" in found[0]
+
+
+def test_what_was_printed_first_comes_first_in_one_pipe(home: TektonProcess) -> None:
+    home.configure("")
+    home.start()
+    both = home.shell("aish list 2>&1").text
+    assert both.index("apollo") < both.index("tekton doctor")
