@@ -143,17 +143,25 @@ def read_toml(file: Path, kind: type[T], mend: str = "tekton config edit") -> T:
     Raises:
         ConfigError: With file, line and what is wrong.
     """
+    return parse_toml(read_text(file, mend), kind, file, mend)
+
+
+def read_text(file: Path, mend: str = "tekton config edit") -> str:
+    """Read a file of TOML as text.
+
+    Raises:
+        ConfigError: It cannot be read, or is not UTF-8.
+    """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         hint = f"mend it with `{mend}`, or any editor: {file}"
         raise ConfigError(f"{file}, line {line}: this is not UTF-8", hint) from error
-    return parse_toml(text, kind, file, mend)
 
 
 def parse_toml(text: str, kind: type[T], file: Path, mend: str = "tekton config edit") -> T:

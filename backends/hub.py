@@ -167,6 +167,8 @@ class Process:
                 await self._renew(self._make("specialists"))
             except TektonError as error:
                 log.error("the CIs are left as they are: %s", error.message)
+            except Exception:
+                log.exception("the CIs could not all be renewed; the next change is tried again")
 
     async def _renew(self, wanted: list[Service]) -> None:
         running = {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.config import read_toml
+from backends.config import parse_toml, read_text
 from backends.errors import ConfigError, InvalidMessage, UsageError
 from backends.protocol import schema
 from backends.runtime import MAX_NAME, RESERVED
@@ -86,8 +86,10 @@ def read_persona(file: Path, base: Persona) -> Persona:
     Raises:
         ConfigError: With file, line and what is wrong.
     """
-    own = read_toml(file, Persona, f"tekton ci edit {file.stem}")
-    set_here = tomllib.loads(file.read_text(encoding="utf-8")).keys()
+    mend = f"tekton ci edit {file.stem}"
+    text = read_text(file, mend)  # once: it may be changed or removed meanwhile
+    own = parse_toml(text, Persona, file, mend)
+    set_here = tomllib.loads(text).keys()
     return dataclasses.replace(base, **{key: getattr(own, key) for key in set_here})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,22 @@ def test_the_other_way_to_write_a_name_is_not_another_name() -> None:
     with pytest.raises(UsageError) as raised:
         check_name("apollo-ci")
     assert raised.value.hint == "call it 'apollo'"
+
+
+def test_a_file_that_comes_and_goes_while_it_is_read_is_told_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "zeus.toml"
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            file.write_text('role = "judge"\n')
+            file.unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(500):
+            load_personas(tmp_path, lambda name, error: None)  # raises nothing
+    finally:
+        over.set()
+        thread.join()
