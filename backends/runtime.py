@@ -83,6 +83,49 @@ def is_private(folder: str) -> bool:
     return found.st_mode & 0o170077 == 0o040000 and found.st_uid == os.getuid()
 
 
+def terminal_key() -> str | None:
+    """Return a key of the place where this process was started, `None` where that is no terminal.
+
+    It names the Terma terminal around it, else the login session of the terminal: its id, and
+    when its leader started, for ids are used again (proc(5), credentials(7)). It holds the name
+    of the machine, since a hub may serve several.
+    """
+    host = os.uname().nodename
+    name = os.environ.get("TERMA_TERMINAL")
+    if name:
+        return f"{host}/{name}"
+    leader = os.getsid(0)
+    started = _started_at(leader)
+    return f"{host}/{leader}@{started}" if started else None
+
+
+def _started_at(leader: int) -> str | None:
+    """Return when the leader of a session started, `None` where it has no terminal."""
+    try:
+        with open(f"/proc/{leader}/stat", "rb", 0) as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+        return fields[19].decode() if fields[4] != b"0" else None
+    except (OSError, IndexError):
+        return None if sys.platform == "linux" else _asked_of_ps(leader)
+
+
+def _asked_of_ps(leader: int) -> str | None:
+    """Ask ps(1) what /proc tells elsewhere; `subprocess` would take longer than ps."""
+    reading, writing = os.pipe()
+    command = ["ps", "-o", "tty=,lstart=", "-p", str(leader)]
+    try:
+        streams = [(os.POSIX_SPAWN_DUP2, writing, 1)]
+        pid = os.posix_spawn("/bin/ps", command, os.environ, file_actions=streams)
+        os.waitpid(pid, 0)
+        tty, *when = os.read(reading, 4096).decode().split()
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(reading)
+        os.close(writing)
+    return "-".join(when) if tty.strip("?-") else None
+
+
 def _owner(folder: str) -> int:
     try:
         return os.stat(folder).st_uid

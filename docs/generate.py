@@ -66,9 +66,9 @@ def renewed(page: str) -> str:
 
 def commands_of_aish() -> str:
     """Describe `aish`: the prompt, then the verbs."""
-    program = typer.main.get_command(aish.cli.app)
-    prompt = typer.main.get_command(aish.cli.prompts)
-    opening = _example(aish.cli.PROMPT_HELP)
+    program = typer.main.get_command(aish.cli.make_app())
+    prompt = typer.main.get_command(aish.cli.make_prompt())
+    opening = _example(aish.cli.HELP)
     return "\n\n".join([opening, *_command("aish", prompt), *_verbs("aish", program)])
 
 

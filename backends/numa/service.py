@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from backends.errors import TektonError
 from backends.numa.report import report
-from backends.protocol.messages import Chat, Directory, Facts, ListAll, Measure, ServiceInfo
+from backends.protocol.messages import (
+    Chat,
+    Directory,
+    Facts,
+    ListAll,
+    Measure,
+    Piece,
+    ServiceInfo,
+    Turn,
+)
 from backends.service.base import Context, handles
 from backends.service.ci import CIService, Finished, user_text
 
@@ -42,7 +51,9 @@ class Numa(CIService):
         """Numa has one way to answer."""
         return MODEL
 
-    async def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
+    async def answer(
+        self, chat: Chat, model: str, turns: Sequence[Turn]
+    ) -> AsyncGenerator[str | Piece | Finished, None]:
         """Answer with the facts that the question names, or with all."""
         facts = await self.measure(Measure())
         try:

@@ -164,7 +164,14 @@ class Chat(Request[Answer]):
     """Prompt a CI; its answer streams as pieces.
 
     `prompt` is the question and `input` what came through a pipe. `ci` is needed where one socket
-    serves many. `model` and `system` replace the CI's own for this prompt.
+    serves many. `model` and `system` replace the CI's own for this prompt. `schema` is a JSON
+    schema that the answer should fit, for models that can be held to one.
+
+    Without `session` and `continues` it begins a conversation of its own. `session` is an id, the
+    beginning of one, or a name: a name that this CI has no conversation of begins one. `continues`
+    goes on with the last conversation of this CI in `terminal`, the key of the place where it is
+    asked (`backends.runtime.terminal_key`). `after` is the turn that this one follows: by default
+    the newest, `""` for none; so what is asked again branches, and nothing is overwritten.
     """
 
     METHOD = "chat"
@@ -179,6 +186,10 @@ class Chat(Request[Answer]):
     system: str | None = None
     attachments: tuple[Attachment, ...] = ()
     session: str | None = None
+    continues: bool = False
+    after: str | None = None
+    terminal: str | None = None
+    schema: Mapping[str, Any] | None = None
 
 
 # -- hermes: directory and bus ---------------------------------------------------------------
@@ -251,13 +262,14 @@ class TurnStatus(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One prompt and its answer, as far as it came."""
+    """One prompt and its answer, as far as it came; `parent` is the turn that it follows."""
 
     id: str
     session: str
     ci: str
     status: TurnStatus
     prompt: str
+    parent: str | None = None
     answer: str = ""
     system: str | None = None
     model: str | None = None
@@ -274,7 +286,10 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class BeginTurn(Request[Ack]):
-    """Store a turn before its prompt is sent."""
+    """Store a turn before its prompt is sent; its conversation is created with the first one.
+
+    It becomes the newest of its conversation; `terminal` is where that goes on now.
+    """
 
     METHOD = "turn.begin"
     IS_LOCAL = True
@@ -282,6 +297,7 @@ class BeginTurn(Request[Ack]):
     RESULT = Ack
 
     turn: Turn
+    terminal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,6 +333,171 @@ class History(Request[Turns]):
     limit: int = 20
 
 
+# -- engram: conversations -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionInfo:
+    """A conversation with one CI.
+
+    `head` is the turn that the next one follows; `turns` counts all branches. `forked_from` is
+    the conversation that this one was copied from. Tokens and cost are sums of what is known;
+    `cost_usd` is `None` where no turn's cost is known.
+    """
+
+    id: str
+    ci: str
+    name: str | None = None
+    title: str = ""
+    started_at: float = 0.0
+    updated_at: float = 0.0
+    turns: int = 0
+    head: str | None = None
+    terminal: str | None = None
+    forked_from: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """Where a conversation goes on.
+
+    `turns` lead to `parent`, the turn that the next one follows, oldest first; as many of the
+    newest of them as fit into one message, and `left_out` counts the older ones. `is_new` tells
+    that there was nothing to continue; `has_moved` that others have gone on meanwhile from the
+    turn that was named, so that the next one branches off.
+    """
+
+    session: str
+    parent: str | None = None
+    turns: tuple[Turn, ...] = ()
+    left_out: int = 0
+    is_new: bool = False
+    has_moved: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeSession(Request[Resumed]):
+    """Find the conversation that a prompt means; the fields are those of `Chat`."""
+
+    METHOD = "session.resume"
+    IS_LOCAL = True
+    SERVICE = "engram"
+    RESULT = Resumed
+
+    ci: str
+    session: str | None = None
+    continues: bool = False
+    after: str | None = None
+    terminal: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """Conversations, the last used first; `left_out` counts those over the limit."""
+
+    sessions: tuple[SessionInfo, ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListSessions(Request[Sessions]):
+    """List conversations; `search` finds those with a turn that has all the words."""
+
+    METHOD = "session.list"
+    SERVICE = "engram"
+    RESULT = Sessions
+
+    ci: str | None = None
+    search: str | None = None
+    terminal: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionTurns:
+    """A conversation with its turns, oldest first, those of every branch.
+
+    `left_out` counts the newest ones that would not fit into one message; `after` of the next
+    request takes the id of the last one that came.
+    """
+
+    session: SessionInfo
+    turns: tuple[Turn, ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowSession(Request[SessionTurns]):
+    """Show a conversation: an id, the beginning of one that no other has, or a name.
+
+    `ci` is needed where several CIs have a conversation of that name.
+    """
+
+    METHOD = "session.show"
+    SERVICE = "engram"
+    RESULT = SessionTurns
+
+    session: str
+    ci: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeSession(Request[SessionInfo]):
+    """Give a conversation another title or name, or go on from another of its turns."""
+
+    METHOD = "session.change"
+    SERVICE = "engram"
+    RESULT = SessionInfo
+
+    session: str
+    ci: str | None = None
+    title: str | None = None
+    name: str | None = None
+    head: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForkSession(Request[SessionInfo]):
+    """Copy a conversation up to one of its turns, by default the newest, into one of its own."""
+
+    METHOD = "session.fork"
+    SERVICE = "engram"
+    RESULT = SessionInfo
+
+    session: str
+    ci: str | None = None
+    turn: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """How much was deleted."""
+
+    sessions: int
+    turns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveSessions(Request[Removed]):
+    """Delete conversations for good: those named, or all last used before a time.
+
+    `ci` bounds both. Nothing is deleted where one that is named is not found.
+    """
+
+    METHOD = "session.remove"
+    SERVICE = "engram"
+    RESULT = Removed
+
+    sessions: tuple[str, ...] = ()
+    ci: str | None = None
+    before: float | None = None
+
+
 # -- numa: the machine -----------------------------------------------------------------------
 
 
@@ -347,7 +528,9 @@ class Measure(Request[Facts]):
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.METHOD: request
     for request in (
-        Hello, Info, Chat, ListAll, Subscribe, Publish, BeginTurn, UpdateTurn, History, Measure,
+        Hello, Info, Chat, ListAll, Subscribe, Publish, BeginTurn, UpdateTurn, History,
+        ResumeSession, ListSessions, ShowSession, ChangeSession, ForkSession, RemoveSessions,
+        Measure,
     )
 }  # fmt: skip
 """Every request by its method."""

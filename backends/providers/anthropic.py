@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.errors import ConfigError, ModelError
 from backends.providers.address import find_address
-from backends.providers.base import KeySource, Probe, Prompt, Settings
+from backends.providers.base import KeySource, Probe, Prompt, Settings, messages
 from backends.providers.faults import Answer, Faults, Refusal
 from backends.providers.remote import RemoteProvider, count, image_bytes
 
@@ -38,9 +38,12 @@ log = logging.getLogger(__name__)
 class AnthropicProvider(RemoteProvider["AsyncAnthropic", "ServerSentEvent"]):
     """Anthropic; settings: `url`, `model`, `models`, `max_tokens`, `read_timeout_s`.
 
-    Without `url`, `ANTHROPIC_BASE_URL` tells where it is. A prompt's temperature is not sent:
-    the interface refuses it since its version 2026-10-21.
+    `context_tokens` bounds what is sent with one prompt. Without `url`, `ANTHROPIC_BASE_URL` tells
+    where it is. A prompt's temperature is not sent: the interface refuses it since its version
+    2026-10-21.
     """
+
+    CONTEXT_TOKENS = 200_000
 
     def __init__(self, name: str, settings: Settings, get_key: KeySource) -> None:
         address = find_address(name, settings, "ANTHROPIC_BASE_URL", DEFAULT_URL)
@@ -99,7 +102,7 @@ class AnthropicProvider(RemoteProvider["AsyncAnthropic", "ServerSentEvent"]):
         request: dict[str, Any] = {
             "model": prompt.model,
             "max_tokens": prompt.max_tokens or self._max_tokens,
-            "messages": [{"role": "user", "content": _content(prompt)}],
+            "messages": messages(prompt, _content(prompt)),
         }
         if prompt.system:
             request["system"] = prompt.system

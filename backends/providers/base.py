@@ -13,21 +13,43 @@ from typing import Any, Protocol
 
 from backends.protocol.messages import Attachment, Usage
 
+CONTEXT_TOKENS = 8192
+"""What a provider takes with one request where it does not say: prompt, history and answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What was asked and answered before, in the same conversation; neither is empty."""
+
+    prompt: str
+    answer: str
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """What a provider is asked.
 
-    `text` is the whole user message. `model` is the provider's own name for the model, never
-    empty. `images` are attachments with `data`; text attachments are part of `text` already.
+    `text` is the whole user message, and `history` what went before it, oldest first. `model` is
+    the provider's own name for the model, never empty. `images` are attachments with `data`; text
+    attachments are part of `text` already. `schema` is a JSON schema; a provider whose server can
+    hold the model to one passes it on, the others leave it.
     """
 
     text: str
     model: str
+    history: tuple[Exchange, ...] = ()
+    schema: Mapping[str, Any] | None = None
     system: str | None = None
     images: tuple[Attachment, ...] = ()
     temperature: float | None = None
     max_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something the user should know while the answer comes, or is waited for."""
+
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +84,8 @@ class Provider(Protocol):
     """One model server, or one vendor's interface.
 
     Constructed with the provider's name and its settings: `Provider(name, settings, get_key)`.
+    One whose requests hold another number of tokens than `CONTEXT_TOKENS` has an attribute
+    `context_tokens`.
     """
 
     name: str
@@ -69,7 +93,7 @@ class Provider(Protocol):
     async def probe(self, timeout_s: float) -> Probe:
         """Look whether the server answers and what it has; raises nothing where it does not."""
 
-    def stream(self, prompt: Prompt) -> AsyncIterator[str | Finish]:
+    def stream(self, prompt: Prompt) -> AsyncIterator[str | Notice | Finish]:
         """Send a prompt; yield pieces of text as they come, then exactly one `Finish`.
 
         Closing the iterator cancels the request at the server. Nothing is retried.
@@ -88,6 +112,24 @@ class KeySource(Protocol):
 
     def __call__(self) -> str | None:
         """Return the key, or `None` where there is none."""
+
+
+def messages(prompt: Prompt, content: Any) -> list[dict[str, Any]]:
+    """Return history and prompt as the messages that model servers take.
+
+    Args:
+        prompt: Whose history it is.
+        content: The prompt's own text, with its images in the server's form.
+    """
+    before = (
+        message
+        for exchange in prompt.history
+        for message in (
+            {"role": "user", "content": exchange.prompt},
+            {"role": "assistant", "content": exchange.answer},
+        )
+    )
+    return [*before, {"role": "user", "content": content}]
 
 
 Settings = Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from backends.cleaning import clean_line
 from backends.errors import ConfigError, ModelError
 from backends.providers.address import find_address
-from backends.providers.base import KeySource, Probe, Prompt, Settings
+from backends.providers.base import KeySource, Probe, Prompt, Settings, messages
 from backends.providers.faults import Answer, Faults, Refusal
 from backends.providers.remote import RemoteProvider, image_bytes
 
@@ -29,11 +29,14 @@ _COUNTED_HOST = "ollama.com"
 
 
 class OllamaProvider(RemoteProvider["AsyncClient", "ChatResponse"]):
-    """Ollama; settings: `url`, `model`, `read_timeout_s`, `options`.
+    """Ollama; settings: `url`, `model`, `read_timeout_s`, `options`, `context_tokens`.
 
-    `options` go to the server as they are (`num_ctx` and others of its API). Without `url`,
-    `OLLAMA_HOST` tells where it is, in the forms that Ollama itself understands.
+    `options` go to the server as they are (`num_ctx` and others of its API). `context_tokens` is
+    another way to set `num_ctx`; where neither is set it is 4096, as with the server. Without
+    `url`, `OLLAMA_HOST` tells where it is, in the forms that Ollama itself understands.
     """
+
+    CONTEXT_TOKENS = 4096
 
     def __init__(self, name: str, settings: Settings, get_key: KeySource) -> None:
         address = find_address(name, settings, "OLLAMA_HOST", DEFAULT_URL, bare_port=11434)
@@ -46,6 +49,10 @@ class OllamaProvider(RemoteProvider["AsyncClient", "ChatResponse"]):
         self._options = settings.get("options") or {}
         if not isinstance(self._options, dict):
             raise self._bad_setting("options", self._options, "a table")
+        if self._count("context_tokens"):
+            self._options = {"num_ctx": self.context_tokens, **self._options}
+        elif type(self._options.get("num_ctx")) is int:
+            self.context_tokens = self._options["num_ctx"]
 
     async def probe(self, timeout_s: float) -> Probe:
         """Ask for the models: `model` of the settings, else llama3.3:70b, else the newest first.
@@ -102,16 +109,17 @@ class OllamaProvider(RemoteProvider["AsyncClient", "ChatResponse"]):
     async def _ask(
         self, client: AsyncClient, prompt: Prompt, answer: Answer
     ) -> AsyncGenerator[AsyncIterator[ChatResponse], None]:
-        message: dict[str, Any] = {"role": "user", "content": prompt.text}
+        sent = messages(prompt, prompt.text)
         if prompt.images:
             # As bytes: a text that happens to be the path of a file would be read from there.
-            message["images"] = [image_bytes(image) for image in prompt.images]
+            sent[-1]["images"] = [image_bytes(image) for image in prompt.images]
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
         given = {"temperature": prompt.temperature, "num_predict": prompt.max_tokens}
         options = {**self._options, **{k: v for k, v in given.items() if v is not None}}
         parts = await client.chat(
-            model=prompt.model, messages=[*system, message], options=options or None, stream=True
-        )
+            model=prompt.model, messages=[*system, *sent], options=options or None, stream=True,
+            format=dict(prompt.schema) if prompt.schema is not None else None,
+        )  # fmt: skip
         async with aclosing(parts):  # type: ignore[type-var]  # it is a generator
             yield parts
 

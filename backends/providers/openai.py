@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.errors import ConfigError, ModelError
 from backends.providers.address import find_address
-from backends.providers.base import KeySource, Probe, Prompt, Settings
+from backends.providers.base import KeySource, Probe, Prompt, Settings, messages
 from backends.providers.faults import Answer, Faults, Refusal
 from backends.providers.remote import RemoteProvider, count, image_bytes
 from backends.providers.sse import EventDecoder
@@ -116,10 +116,15 @@ class OpenAIProvider(RemoteProvider["httpx.AsyncClient", deque[str]]):
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
         body: dict[str, Any] = {
             "model": prompt.model,
-            "messages": [*system, {"role": "user", "content": content}],
+            "messages": [*system, *messages(prompt, content)],
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if prompt.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": prompt.schema},
+            }
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
         if prompt.max_tokens is not None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from backends.errors import ConfigError, ModelError
 from backends.protocol.messages import Attachment, Usage
 from backends.providers.address import Address, get_json
-from backends.providers.base import Finish, KeySource, Prompt, Settings
+from backends.providers.base import CONTEXT_TOKENS, Finish, KeySource, Prompt, Settings
 from backends.providers.faults import CONNECT_S, Answer, Faults, Refusal, reason_of
 
 LINGER_S = 1.0
@@ -61,6 +61,9 @@ class RemoteProvider(ABC, Generic[ClientT, PartT]):
     MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
     """What reading a stream raises that does not have the form it should have."""
 
+    CONTEXT_TOKENS = CONTEXT_TOKENS
+    """What one request may hold where `context_tokens` is not set."""
+
     def __init__(
         self, name: str, settings: Settings, get_key: KeySource, address: Address, faults: Faults
     ) -> None:
@@ -68,6 +71,7 @@ class RemoteProvider(ABC, Generic[ClientT, PartT]):
         self._settings = settings
         self._model = self._text("model")
         self._read_timeout_s = self._seconds("read_timeout_s")
+        self.context_tokens = self._count("context_tokens") or self.CONTEXT_TOKENS
         self._address = address
         self._faults = faults
         self._key = Once(get_key)

@@ -6,14 +6,31 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from backends.errors import AnswerTruncated, ModelError, NotFound, TektonError
+from backends.errors import (
+    AnswerTruncated,
+    CannotConnect,
+    ModelError,
+    NotFound,
+    StorageError,
+    TektonError,
+)
 from backends.protocol import schema
-from backends.protocol.messages import Answer, Chat, Piece, ServiceInfo, Turn, TurnStatus, Usage
+from backends.protocol.messages import (
+    Answer,
+    Chat,
+    Piece,
+    Resumed,
+    ResumeSession,
+    ServiceInfo,
+    Turn,
+    TurnStatus,
+    Usage,
+)
 from backends.runtime import canonical
 from backends.service.base import Context, Service, handles
 from backends.service.turns import TurnRecorder
@@ -47,8 +64,15 @@ class CIService(Service):
         """
         raise NotImplementedError
 
-    def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
-        """Yield pieces of text as they come, then one `Finished`; closing it cancels.
+    def answer(
+        self, chat: Chat, model: str, turns: Sequence[Turn]
+    ) -> AsyncGenerator[str | Piece | Finished, None]:
+        """Yield text as it comes, notices as pieces, then one `Finished`; closing it cancels.
+
+        Args:
+            chat: The prompt.
+            model: What `model_for` returned.
+            turns: What went before in this conversation, oldest first.
 
         Raises:
             ModelError: As a provider raises it.
@@ -67,10 +91,13 @@ class CIService(Service):
                 f"this is the socket of {self.name!r}; it does not answer for {chat.ci!r}",
                 "connect to that CI's own socket, or to the gateway",
             )
-        exchange = _Exchange(self.context, self.name, chat)
+        before, notice = await self._resume(chat)
+        if notice:
+            yield Piece(notice=notice)
+        exchange = _Exchange(self.context, self.name, chat, before)
         self._answering += 1
         try:
-            async with aclosing(self._follow(exchange, chat)) as items:
+            async with aclosing(self._follow(exchange, chat, before)) as items:
                 async for item in items:
                     yield item
         except (asyncio.CancelledError, GeneratorExit):
@@ -91,18 +118,48 @@ class CIService(Service):
         finally:
             self._answering -= 1
 
+    async def _resume(self, chat: Chat) -> tuple[Resumed, str | None]:
+        """Find what went before, and what the user should know of that.
+
+        An answer without its history is better than none: so a memory that is away is told.
+        """
+        fresh = Resumed(session=uuid.uuid4().hex)
+        if not chat.session and not chat.continues:
+            return fresh, None
+        if not self.context.config.engram.enabled:
+            return fresh, "nothing is remembered: `enabled` of [engram] is false"
+        request = ResumeSession(
+            ci=self.name,
+            session=chat.session,
+            continues=chat.continues,
+            after=chat.after,
+            terminal=chat.terminal,
+        )
+        try:
+            found = await self.context.call(request)
+        except (CannotConnect, StorageError) as error:
+            return fresh, f"what was said before is not known: {error.message}"
+        if found.is_new and chat.continues:
+            return found, f"{self.name} has no conversation in this terminal yet: this is a new one"
+        if found.has_moved:
+            return found, "this conversation has gone on elsewhere: this turn branches off"
+        return found, None
+
     async def _follow(
-        self, exchange: _Exchange, chat: Chat
+        self, exchange: _Exchange, chat: Chat, before: Resumed
     ) -> AsyncGenerator[Piece | Answer, None]:
         model = await self.model_for(chat)
         await exchange.begin(model)
         finished = None
-        items = self.answer(chat, model)
+        items = self.answer(chat, model, before.turns)
         try:
             async for item in items:
                 if isinstance(item, str):
                     exchange.add(item)
                     yield Piece(text=item)
+                elif isinstance(item, Piece):
+                    exchange.add(item.text)
+                    yield item
                 else:
                     finished = item
         finally:
@@ -169,15 +226,16 @@ class CIService(Service):
 class _Exchange:
     """One prompt and its answer on their way: times, events, and the stored turn."""
 
-    def __init__(self, context: Context, ci: str, chat: Chat) -> None:
+    def __init__(self, context: Context, ci: str, chat: Chat, before: Resumed) -> None:
         self._context = context
         self._ci = ci
         self._began = time.monotonic()
         self._first_s: float | None = None
-        self._recorder = TurnRecorder(context)
+        self._recorder = TurnRecorder(context, chat.terminal)
         self.turn = Turn(
             id=uuid.uuid4().hex,
-            session=chat.session or uuid.uuid4().hex,
+            session=before.session,
+            parent=before.parent,
             ci=ci,
             status=TurnStatus.RUNNING,
             prompt=user_text(chat),

@@ -26,8 +26,9 @@ class TurnRecorder:
     the answer at most 0.25 s before and 1 s after.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, terminal: str | None = None) -> None:
         self._context = context
+        self._terminal = terminal
         self._texts: list[str] = []
         self._size = 0
         self._turn: Turn | None = None
@@ -65,7 +66,7 @@ class TurnRecorder:
         return "this turn is not stored yet: the store is slow or locked"
 
     async def _write(self) -> None:
-        await self._try(BeginTurn(turn=self._current()))
+        await self._try(BeginTurn(turn=self._current(), terminal=self._terminal))
         self._begun.set()
         known = 0
         while not await _wait(self._ended, _UPDATE_EVERY_S):

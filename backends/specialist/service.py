@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from backends.errors import ConfigError, MessageTooLarge, NoModel
 from backends.personas import Persona, load_personas
-from backends.protocol.messages import Chat, ServiceInfo
-from backends.providers.base import Finish, Prompt
+from backends.protocol.messages import Chat, Piece, ServiceInfo, Turn
+from backends.providers.base import CONTEXT_TOKENS, Finish, Notice, Prompt
 from backends.providers.models import Models
 from backends.service.base import Context
 from backends.service.ci import CIService, Finished, user_text
+from backends.specialist.history import with_history
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +70,24 @@ class Specialist(CIService):
         self._log.debug("model %s is %s", wanted or "auto", model, extra={"model": model})
         return model
 
-    async def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
+    async def answer(
+        self, chat: Chat, model: str, turns: Sequence[Turn]
+    ) -> AsyncGenerator[str | Piece | Finished, None]:
         """Stream the model's answer."""
         provider_name, _, model_name = model.partition("/")
-        items = self._models.provider(provider_name).stream(self._prompt(chat, model_name))
+        provider = self._models.provider(provider_name)
+        prompt = self._prompt(chat, model_name)
+        room = getattr(provider, "context_tokens", CONTEXT_TOKENS)
+        prompt, left_out = with_history(prompt, turns, room)
+        if left_out:
+            yield Piece(notice=_left_out(left_out, len(turns), room, provider_name))
+        items = provider.stream(prompt)
         try:
             async for item in items:
                 if isinstance(item, Finish):
                     yield await self._finished(item, provider_name)
+                elif isinstance(item, Notice):
+                    yield Piece(notice=item.text)
                 else:
                     yield item
         finally:
@@ -96,6 +107,7 @@ class Specialist(CIService):
             images=tuple(item for item in chat.attachments if item.data is not None),
             temperature=self.persona.temperature,
             max_tokens=self.persona.max_tokens,
+            schema=chat.schema,
         )
 
     async def _finished(self, finish: Finish, provider: str) -> Finished:
@@ -115,3 +127,11 @@ class Specialist(CIService):
         if not probe.models:
             return None, probe.reason
         return model, "answers with its input; no model" if model.startswith("echo/") else None
+
+
+def _left_out(count: int, of: int, room: int, provider: str) -> str:
+    are = "is" if count == 1 else "are"
+    return (
+        f"{count} of the {of} turns before this one {are} left out, the oldest first: "
+        f"{provider} takes {room} tokens (`context_tokens`)"
+    )

@@ -12,7 +12,7 @@ from anthropic.types import Model
 from backends.errors import AnswerTruncated, ConfigError, ModelError
 from backends.protocol.messages import Attachment
 from backends.providers.anthropic import DEFAULT_MODELS, AnthropicProvider
-from backends.providers.base import Probe
+from backends.providers.base import Exchange, Probe
 from tests.backends.providers.cases import CASES, KEY, ask, collect
 from tests.model_servers import AnthropicServer, Fault, FaultKind, Script, closed_url, event
 from tests.scripted_http import Reply
@@ -61,6 +61,20 @@ def test_a_prompt_has_the_form_of_the_messages_interface() -> None:
     }
     assert request.headers["anthropic-version"] == "2026-10-21"
     assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_what_was_said_before_goes_before_the_prompt() -> None:
+    history = (Exchange(prompt="one?", answer="1"), Exchange(prompt="two?", answer="2"))
+    with AnthropicServer() as server:
+        ask(CASE, server, CASE.prompt("and?", history=history))
+        body = server.wait_request().body
+    assert body["messages"] == [
+        {"role": "user", "content": "one?"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "two?"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "and?"},
+    ]
 
 
 def test_a_plain_prompt_sends_a_limit_and_no_more() -> None:

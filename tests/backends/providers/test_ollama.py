@@ -12,7 +12,7 @@ from ollama._client import _parse_host
 
 from backends.errors import ConfigError
 from backends.protocol.messages import Attachment
-from backends.providers.base import Probe
+from backends.providers.base import Exchange, Probe
 from backends.providers.ollama import OllamaProvider
 from tests.backends.providers.cases import CASES, ask
 from tests.model_servers import OllamaServer, Script
@@ -57,6 +57,36 @@ def test_a_prompt_has_the_form_of_the_chat_interface() -> None:
         "options": {"num_ctx": 8192, "temperature": 0.5, "num_predict": 7},
         "tools": [],
     }
+
+
+def test_what_was_said_before_goes_before_the_prompt() -> None:
+    history = (Exchange(prompt="one?", answer="1"), Exchange(prompt="two?", answer="2"))
+    with OllamaServer() as server:
+        ask(CASE, server, CASE.prompt("and?", history=history, system="be brief"))
+        body = server.wait_request().body
+    assert body["messages"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "one?"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "two?"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "and?"},
+    ]
+
+
+def test_a_schema_is_sent_as_the_format() -> None:
+    with OllamaServer() as server:
+        ask(CASE, server, CASE.prompt("hi", schema={"type": "object"}))
+        assert server.wait_request().body["format"] == {"type": "object"}
+
+
+def test_context_tokens_are_num_ctx() -> None:
+    provider = CASE.provider("http://127.0.0.1:1")
+    assert provider.context_tokens == 4096
+    assert CASE.provider("http://127.0.0.1:1", options={"num_ctx": 9}).context_tokens == 9
+    with OllamaServer() as server:
+        ask(CASE, server, context_tokens=8192)
+        assert server.wait_request().body["options"] == {"num_ctx": 8192}
 
 
 def test_a_plain_prompt_sends_no_options() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from backends.errors import AnswerTruncated, ModelError
 from backends.protocol.messages import Attachment
-from backends.providers.base import Probe
+from backends.providers.base import Exchange, Probe
 from backends.providers.openai import OpenAIProvider
 from tests.backends.providers.cases import CASES, KEY, ask
 from tests.model_servers import OpenAIServer, Request, Script, data
@@ -62,6 +62,29 @@ def test_a_prompt_has_the_form_of_the_chat_interface() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+def test_what_was_said_before_goes_before_the_prompt() -> None:
+    history = (Exchange(prompt="one?", answer="1"), Exchange(prompt="two?", answer="2"))
+    with OpenAIServer() as server:
+        ask(CASE, server, CASE.prompt("and?", history=history, system="be brief"))
+        body = server.wait_request().body
+    assert body["messages"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "one?"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "two?"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "and?"},
+    ]
+
+
+def test_a_schema_is_sent_as_the_format_of_the_response() -> None:
+    with OpenAIServer() as server:
+        ask(CASE, server, CASE.prompt("hi", schema={"type": "object"}))
+        sent = server.wait_request().body["response_format"]
+    assert sent["type"] == "json_schema"
+    assert sent["json_schema"]["schema"] == {"type": "object"}
 
 
 def test_a_plain_prompt_sends_no_more_than_it_must() -> None:

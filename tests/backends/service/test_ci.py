@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from backends.config import Config, Engram
 from backends.errors import (
     AnswerTruncated,
     Cancelled,
+    CannotConnect,
     ModelError,
     NoModel,
     NotFound,
@@ -21,6 +22,7 @@ from backends.errors import (
     TektonError,
 )
 from backends.protocol.messages import (
+    Ack,
     Answer,
     Attachment,
     BeginTurn,
@@ -28,6 +30,8 @@ from backends.protocol.messages import (
     Info,
     Piece,
     Request,
+    Resumed,
+    ResumeSession,
     Turn,
     TurnStatus,
     UpdateTurn,
@@ -62,13 +66,17 @@ class Oracle(CIService):
         self.words = words
         self.model: str | TektonError = "fake/one"
         self.is_closed = False
+        self.turns: Sequence[Turn] = ()
 
     async def model_for(self, chat: Chat) -> str:
         if isinstance(self.model, TektonError):
             raise self.model
         return self.model
 
-    async def answer(self, chat: Chat, model: str) -> AsyncGenerator[str | Finished, None]:
+    async def answer(
+        self, chat: Chat, model: str, turns: Sequence[Turn]
+    ) -> AsyncGenerator[str | Piece | Finished, None]:
+        self.turns = turns
         try:
             async with contextlib.aclosing(self.words(chat)) as items:
                 async for item in items:
@@ -127,17 +135,18 @@ def test_an_answer_streams_and_its_turn_is_stored_and_told() -> None:
     async def work() -> None:
         context = StageContext()
         oracle = Oracle(context, say_hello)
-        text, notices, answer = await ask(oracle, Chat(prompt="hi", session="s", system="be brief"))
+        text, notices, answer = await ask(oracle, Chat(prompt="hi", system="be brief"))
         assert (text, notices) == ("hello", [])
         assert (answer.ci, answer.model, answer.finish_reason) == ("oracle", "fake/one-1", "stop")
-        assert (answer.usage, answer.cost_usd, answer.session) == (END.usage, 0.25, "s")
+        assert (answer.usage, answer.cost_usd) == (END.usage, 0.25)
         assert answer.time_to_first_token_s is not None
         assert 0 <= answer.time_to_first_token_s <= answer.elapsed_s
         await settle(context)
         turn = stored(context)
         assert answer.turn == turn.id
         assert (turn.status, turn.prompt, turn.answer) == (TurnStatus.COMPLETE, "hi", "hello")
-        assert (turn.system, turn.model, turn.session) == ("be brief", "fake/one-1", "s")
+        assert (turn.system, turn.model) == ("be brief", "fake/one-1")
+        assert (turn.session, turn.parent) == (answer.session, None)
         assert (turn.input_tokens, turn.output_tokens, turn.cost_usd) == (3, 5, 0.25)
         assert turn.error is None
         assert turn.ended_at is not None
@@ -549,5 +558,96 @@ def test_a_cancelled_error_of_the_model_is_a_failure_like_others() -> None:
             await ask(Oracle(context, cancelled))
         await settle(context)
         assert stored(context).status is TurnStatus.FAILED
+
+    run(work())
+
+
+# -- conversations ---------------------------------------------------------------------------
+
+
+BEFORE = Turn(
+    id="t1", session="s1", ci="oracle", status=TurnStatus.COMPLETE, prompt="one?", answer="1"
+)
+
+
+def resuming(context: StageContext, outcome: Resumed | TektonError) -> None:
+    """Have the memory answer where a conversation goes on; all else is acknowledged."""
+
+    async def answer(request: Request[Any]) -> Any:
+        if not isinstance(request, ResumeSession):
+            return Ack()
+        if isinstance(outcome, TektonError):
+            raise outcome
+        return outcome
+
+    context.answer = answer
+
+
+def test_a_conversation_goes_on_after_its_last_turn() -> None:
+    async def work() -> None:
+        context = StageContext()
+        resuming(context, Resumed(session="s1", parent="t1", turns=(BEFORE,)))
+        oracle = Oracle(context, say_hello)
+        chat = Chat(prompt="hi", session="s1", after="t1", terminal="here")
+        _, notices, answer = await ask(oracle, chat)
+        assert (notices, answer.session, oracle.turns) == ([], "s1", (BEFORE,))
+        [asked] = [one for one in context.asked if isinstance(one, ResumeSession)]
+        assert asked == ResumeSession(ci="oracle", session="s1", after="t1", terminal="here")
+        [begun] = [one for one in context.asked if isinstance(one, BeginTurn)]
+        assert (begun.turn.session, begun.turn.parent, begun.terminal) == ("s1", "t1", "here")
+
+    run(work())
+
+
+def test_a_prompt_of_its_own_asks_nobody_what_went_before() -> None:
+    async def work() -> None:
+        context = StageContext()
+        oracle = Oracle(context, say_hello)
+        await ask(oracle, Chat(prompt="hi", terminal="here"))
+        assert not [one for one in context.asked if isinstance(one, ResumeSession)]
+        [begun] = [one for one in context.asked if isinstance(one, BeginTurn)]
+        assert (begun.turn.parent, begun.terminal, oracle.turns) == (None, "here", ())
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("found", "notice"),
+    [
+        (Resumed(session="s", is_new=True), "no conversation in this terminal yet"),
+        (Resumed(session="s", has_moved=True), "has gone on elsewhere"),
+        (StorageError("the disk is gone"), "what was said before is not known: the disk is gone"),
+        (CannotConnect("no memory"), "what was said before is not known: no memory"),
+    ],
+)
+def test_what_the_history_lacks_is_told(found: Resumed | TektonError, notice: str) -> None:
+    async def work() -> None:
+        context = StageContext()
+        resuming(context, found)
+        text, notices, answer = await ask(Oracle(context, say_hello), Chat(continues=True))
+        assert text == "hello"
+        [told] = notices
+        assert notice in told
+        assert answer.session
+
+    run(work())
+
+
+def test_a_conversation_that_is_not_there_is_no_answer() -> None:
+    async def work() -> None:
+        context = StageContext()
+        resuming(context, NotFound("no conversation 'x'"))
+        with pytest.raises(NotFound, match="no conversation 'x'"):
+            await ask(Oracle(context, say_hello), Chat(session="x"))
+        assert not [one for one in context.asked if isinstance(one, BeginTurn)]
+
+    run(work())
+
+
+def test_where_nothing_is_remembered_that_is_told() -> None:
+    async def work() -> None:
+        context = StageContext(Config(engram=Engram(enabled=False)))
+        _, notices, _ = await ask(Oracle(context, say_hello), Chat(continues=True))
+        assert notices == ["nothing is remembered: `enabled` of [engram] is false"]
 
     run(work())

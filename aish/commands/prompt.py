@@ -1,0 +1,143 @@
+"""`aish NAME …`: prompt a CI, or several."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from aish.options import Debug, TokenFile, Url
+from backends.console import say
+from backends.errors import TektonError, UsageError
+from backends.runtime import canonical
+
+
+class PromptCommand(TyperCommand):
+    """Its usage names the CI first, as the program's name does already."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Leave the name out, for it is said."""
+        return [piece for piece in super().collect_usage_pieces(ctx) if piece.strip("{}") != "NAME"]
+
+
+def prompt(
+    target: Annotated[
+        str, typer.Argument(metavar="NAME", help="A CI, @role, @all, or names joined by commas.")
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PROMPT]...", help="The question; '-' reads standard input whatever it is."
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="Use this model: provider/model, a provider, or a model.",
+        ),
+    ] = "",
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "-s", "--system", metavar="TEXT", help="Use this system prompt instead of the CI's own."
+        ),
+    ] = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-a",
+            "--attach",
+            metavar="FILE",
+            help="Send a text file or an image too; may be repeated.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
+    ] = False,
+    no_stream: Annotated[
+        bool,
+        typer.Option(
+            "--no-stream", help="Print the answer in one piece when it has ended, or broken off."
+        ),
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0.001, help="Give up after so long (exit status 5)."
+        ),
+    ] = None,
+    no_stdin: Annotated[
+        bool, typer.Option("--no-stdin", help="Do not read standard input.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notices on stderr.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Tell model, tokens, cost and times on stderr.")
+    ] = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    debug: Debug = False,
+) -> None:
+    """git diff | aish athena "review this": prompt a CI, and stream its answer."""
+    import asyncio
+
+    from aish.ask import Options, ask, die_of_interrupt
+    from aish.attachments import read_attachment
+    from backends.fast import to_unicode, warn_of_arguments
+    from backends.protocol.messages import Chat
+
+    die_of_interrupt()
+    target = to_unicode(target)
+    given = [to_unicode(word) for word in words or []]
+    text = " ".join(word for word in given if word != "-")
+    attachments = tuple(read_attachment(path) for path in attach or [])
+    flags = {"-q": "-q"} if quiet else {}
+    piped = None if no_stdin else _read(bool(text), "-" in given, flags)
+    if not text and not piped and not attachments:
+        _check(target, url, token_file)
+        if not no_stdin and sys.stdin.isatty():
+            say(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.")
+            piped = _read(False, True, flags)
+        if not piped:
+            raise UsageError(
+                "there is no prompt", f'give one: aish {target} "hello", or pipe something in'
+            )
+    warn_of_arguments([*(words or []), model, system or ""], quiet)
+    chat = Chat(
+        prompt=text,
+        input=piped,
+        model=to_unicode(model) or None,
+        system=system and to_unicode(system),
+        attachments=attachments,
+    )
+    options = Options(
+        is_json=as_json, streams=not no_stream, timeout_s=timeout, is_quiet=quiet,
+        is_verbose=verbose, url=url, token_file=token_file,
+    )  # fmt: skip
+    raise typer.Exit(asyncio.run(ask(target, chat, options)))
+
+
+def _check(target: str, url: str | None, token_file: Path | None) -> None:
+    """Find out whether anybody can be asked, before a person is asked for a whole prompt."""
+    from aish.ask import is_team
+    from backends.client.blocking import BlockingTekton
+
+    with BlockingTekton(url, token_file) as tekton:
+        if is_team(target):
+            tekton.check("hermes", is_ci=False)
+        else:
+            tekton.check(canonical(target), is_ci=True)
+
+
+def _read(has_prompt: bool, insists: bool, flags: dict[str, str]) -> str | None:
+    from backends.fast import Failed, read_input
+
+    try:
+        return read_input(has_prompt, insists, flags)
+    except Failed as failure:
+        raise TektonError.of_kind(*failure.args) from failure
