@@ -11,7 +11,14 @@ from __future__ import annotations
 
 import os
 
-from backends.runtime import MAX_NAME, RESERVED, is_private, runtime_folder, socket_path
+from backends.runtime import (
+    MAX_NAME,
+    RESERVED,
+    is_private,
+    runtime_folder,
+    socket_path,
+    terminal_key,
+)
 
 TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
 if TYPE_CHECKING:
@@ -193,6 +200,7 @@ def _ask(
         "input": text,
         "model": options.get("m"),
         "system": options.get("s"),
+        "terminal": terminal_key(),
     }
     fields = ",".join(
         f'"{key}":{quote(to_unicode(value))}' for key, value in parameters.items() if value

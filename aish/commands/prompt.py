@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from aish.options import Debug, TokenFile, Url
 from backends.console import say
 from backends.errors import TektonError, UsageError
-from backends.runtime import canonical
+from backends.runtime import canonical, terminal_key
 
 
 class PromptCommand(TyperCommand):
@@ -57,6 +57,20 @@ def prompt(
             help="Send a text file or an image too; may be repeated.",
         ),
     ] = None,
+    continues: Annotated[
+        bool,
+        typer.Option(
+            "-C", "--continue", help="Go on with the last conversation of this terminal and CI."
+        ),
+    ] = False,
+    session: Annotated[
+        str,
+        typer.Option(
+            "--session",
+            metavar="WORD",
+            help="Go on with the conversation of this id or name; a new name begins one.",
+        ),
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
     ] = False,
@@ -98,7 +112,28 @@ def prompt(
     attachments = tuple(read_attachment(path) for path in attach or [])
     flags = {"-q": "-q"} if quiet else {}
     piped = None if no_stdin else _read(bool(text), "-" in given, flags)
+    if continues and session:
+        raise UsageError("-C and --session name two conversations", "give one of them")
+    terminal = terminal_key()
+    if continues and terminal is None:
+        raise UsageError(
+            "there is no terminal here whose last conversation could go on",
+            f'name one: aish {target} --session NAME "…"',
+        )
     if not text and not piped and not attachments:
+        if not no_stdin and sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+            from aish.commands.chat import start
+
+            raise typer.Exit(
+                start(
+                    target,
+                    session=session or None,
+                    model=model or None,
+                    system=system,
+                    url=url,
+                    token_file=token_file,
+                )
+            )
         _check(target, url, token_file)
         if not no_stdin and sys.stdin.isatty():
             say(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.")
@@ -114,6 +149,9 @@ def prompt(
         model=to_unicode(model) or None,
         system=system and to_unicode(system),
         attachments=attachments,
+        session=to_unicode(session) or None,
+        continues=continues,
+        terminal=terminal,
     )
     options = Options(
         is_json=as_json, streams=not no_stream, timeout_s=timeout, is_quiet=quiet,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from backends import runtime
 from backends.runtime import CI_FOLDER, MAX_NAME, MAX_SOCKET_PATH, is_private, runtime_folder
+from tests.scenarios.terminal import Terminal
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="XDG folders are Linux's")
 
@@ -124,3 +126,66 @@ def test_the_digest_is_that_of_its_publication() -> None:
     assert runtime._digest(b"") == 0xCBF29CE484222325
     assert runtime._digest(b"a") == 0xAF63DC4C8601EC8C
     assert runtime._digest(b"foobar") == 0x85944171F73967E8
+
+
+# -- the terminal ----------------------------------------------------------------------------
+
+_TELL = "from backends.runtime import terminal_key; print(terminal_key())"
+
+
+def keys_on_a_terminal(tmp_path: Path, *commands: str, **variables: str) -> list[str]:
+    """Run some Pythons, one after the other, in a shell on a terminal; return what they print."""
+    line = "; ".join(commands)
+    environment = {**os.environ, **variables}
+    terminal = Terminal(["/bin/sh", "-c", line], environment, tmp_path)
+    try:
+        assert terminal.wait() == 0, terminal.shown
+        return terminal.shown.decode().split()
+    finally:
+        terminal.close()
+
+
+def test_all_of_one_terminal_have_one_key_and_another_terminal_another(tmp_path: Path) -> None:
+    tell = f"{sys.executable} -c '{_TELL}'"
+    here = keys_on_a_terminal(tmp_path, tell, f"echo | {tell} | cat", f"( ({tell}) )")
+    assert len(here) == 3
+    assert len(set(here)) == 1
+    assert os.uname().nodename in here[0]
+    assert keys_on_a_terminal(tmp_path, tell) != here[:1]
+
+
+def test_a_session_that_took_the_number_of_another_has_another_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "getsid", lambda pid: 4711)
+    monkeypatch.setattr(runtime, "_started_at", lambda leader: "1")
+    first = runtime.terminal_key()
+    monkeypatch.setattr(runtime, "_started_at", lambda leader: "2")
+    assert first != runtime.terminal_key()
+    assert "4711" in str(first)
+
+
+def test_without_a_terminal_there_is_no_key() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _TELL], start_new_session=True, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout == "None\n"
+
+
+def test_a_named_terminal_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERMA_TERMINAL", "alice")
+    assert runtime.terminal_key() == f"{os.uname().nodename}/alice"
+
+
+def test_ps_tells_the_same_terminals_apart(tmp_path: Path) -> None:
+    """What is asked where there is no /proc."""
+    tell = "import os; from backends.runtime import _asked_of_ps; print(_asked_of_ps(os.getsid(0)))"
+    command = f"{sys.executable} -c '{tell}'"
+    first, second = keys_on_a_terminal(tmp_path, command, f"echo | {command} | cat")
+    assert first == second != "None"
+    ran = subprocess.run(
+        [sys.executable, "-c", tell], start_new_session=True, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout == "None\n"
