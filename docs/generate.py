@@ -5,7 +5,8 @@ A part stands between two comments in a page; all around it is written by hand:
     <!-- generated: errors -->
     <!-- end of errors -->
 
-With `--check` nothing is written: the pages that are not current are named, with exit status 1.
+The manual pages and the completion scripts are generated whole.
+With `--check` nothing is written: the files that are not current are named, with exit status 1.
 """
 
 from __future__ import annotations
@@ -17,16 +18,13 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-import aish.cli
-import backends.cli
 from backends.commands.template import template
 from backends.commands.toml import value_text
 from backends.config import PORTS, Config, variable_of
@@ -34,6 +32,9 @@ from backends.errors import TektonError
 from backends.personas import Persona, built_in_personas
 from backends.protocol.connection import Connection
 from backends.protocol.messages import CI_SERVICE, REQUESTS, Request
+from docs.commands import Command, Option, aish_commands, aish_prompt, tekton_commands
+from docs.completion import scripts
+from docs.manual import manuals
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,22 +42,33 @@ _PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of \2 -->)", r
 
 
 def main() -> None:
-    """Write every page anew, or tell which ones are not current."""
+    """Write every file anew, or tell which ones are not current."""
     parser = argparse.ArgumentParser(prog="python docs/generate.py", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only name what is not current")
     is_check = parser.parse_args().check
     stale = []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        before = page.read_text(encoding="utf-8")
-        if (after := renewed(before)) == before:
+    for file, after in outputs():
+        before = file.read_text(encoding="utf-8") if file.exists() else None
+        if after == before:
             continue
-        stale.append(page)
+        stale.append(file)
         if not is_check:
-            page.write_text(after, encoding="utf-8")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(after, encoding="utf-8")
         word = "is not current; run `make docs`" if is_check else "written"
-        print(f"{page.relative_to(ROOT)}: {word}", file=sys.stderr)
+        print(f"{file.relative_to(ROOT)}: {word}", file=sys.stderr)
     if is_check and stale:
         sys.exit(1)
+
+
+def outputs() -> Iterator[tuple[Path, str]]:
+    """Yield every file that is generated, or has generated parts, with what it has to hold."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        yield page, renewed(page.read_text(encoding="utf-8"))
+    for name, text in manuals():
+        yield ROOT / "docs" / "man" / name, text
+    for name, text in scripts():
+        yield ROOT / "aish" / "completions" / name, text
 
 
 def renewed(page: str) -> str:
@@ -66,53 +78,43 @@ def renewed(page: str) -> str:
 
 def commands_of_aish() -> str:
     """Describe `aish`: the prompt, then the verbs."""
-    program = typer.main.get_command(aish.cli.make_app())
-    prompt = typer.main.get_command(aish.cli.make_prompt())
-    opening = _example(aish.cli.HELP)
-    return "\n\n".join([opening, *_command("aish", prompt), *_verbs("aish", program)])
+    program = aish_commands()
+    return "\n\n".join([*_opening(program), *_command(aish_prompt()), *_commands(program)])
 
 
 def commands_of_tekton() -> str:
     """Describe `tekton`: every command, those of a group after each other."""
-    program = typer.main.get_command(backends.cli.app)
-    return "\n\n".join([_example(backends.cli.HELP), *_verbs("tekton", program)])
+    program = tekton_commands()
+    return "\n\n".join([*_opening(program), *_commands(program)])
 
 
-def _example(text: str) -> str:
-    return "```text\n" + text.strip("\n") + "\n```"
+def _opening(program: Command) -> Iterator[str]:
+    yield f"```text\n{textwrap.indent(program.example, '  ')}\n\n{program.does}\n```"
 
 
-def _verbs(name: str, program: Any) -> Iterator[str]:
-    for verb, command in program.commands.items():
-        if hasattr(command, "commands"):
-            yield from _verbs(f"{name} {verb}", command)
-        else:
-            yield from _command(f"{name} {verb}", command)
+def _commands(program: Command) -> Iterator[str]:
+    for command in program.leaves():
+        yield from _command(command)
 
 
-def _command(name: str, command: Any) -> Iterator[str]:
-    shown = [one for one in command.params if not getattr(one, "hidden", False)]
-    arguments = [one for one in shown if one.param_type_name == "argument"]
-    usage = " ".join([name, "[OPTIONS]", *(str(one.metavar) for one in arguments)])
-    example, _, does = inspect.cleandoc(command.help).partition(": ")
-    yield f"### `{name}`" if name != "aish" else "### `aish NAME`"
-    yield f"{does[0].upper()}{does[1:]}"
-    yield f"```sh\n{example}\n```"
-    rows = [(_names(one), _about(one)) for one in shown]
+def _command(command: Command) -> Iterator[str]:
+    name = " ".join(command.words)
+    usage = " ".join([name, "[OPTIONS]", *(one.shows for one in command.arguments)])
+    yield f"### `{name}`" if len(command.words) > 1 else f"### `{name} NAME`"
+    yield command.does
+    yield f"```sh\n{command.example}\n```"
+    rows = [(f"`{one.shows}`", one.about) for one in command.arguments]
+    rows += [(_names(one), _about(one)) for one in command.options]
     yield f"Usage: `{usage}`\n\n" + _table(("Argument or option", "Meaning"), rows)
 
 
-def _names(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        return f"`{parameter.metavar}`"
-    names = ", ".join(f"`{name}`" for name in parameter.opts)
-    return names if parameter.is_flag else f"{names[:-1]} {parameter.metavar or 'N'}`"
+def _names(option: Option) -> str:
+    names = ", ".join(f"`{name}`" for name in option.names)
+    return f"{names[:-1]} {option.shows}`" if option.shows else names
 
 
-def _about(parameter: Any) -> str:
-    default = parameter.default
-    is_told = isinstance(default, (int, float, str)) and default is not False and default != ""
-    return f"{parameter.help} Default: `{default}`." if is_told else str(parameter.help)
+def _about(option: Option) -> str:
+    return f"{option.about} Default: `{option.default}`." if option.default else option.about
 
 
 def settings() -> str:

@@ -69,6 +69,27 @@ def test_the_wheel_installs_aish_as_a_script_of_its_own(wheel: zipfile.ZipFile) 
     assert wheel.read(script).startswith(b"#!python\n")
 
 
+def test_the_wheel_installs_manual_pages_and_completions(wheel: zipfile.ZipFile) -> None:
+    """Each of them where the prefix's shells and `man` look for it."""
+    sources = {
+        f"share/{folder}/{pattern.format(name)}": ROOT / source.format(name)
+        for name in ("aish", "tekton")
+        for folder, pattern, source in (
+            ("man/man1", "{}.1", "docs/man/{}.1"),
+            ("bash-completion/completions", "{}", "aish/completions/{}.bash"),
+            ("zsh/site-functions", "_{}", "aish/completions/{}.zsh"),
+            ("fish/vendor_completions.d", "{}.fish", "aish/completions/{}.fish"),
+        )
+    }
+    start = f"tekton_ci-{VERSION}.data/data/"
+    packed = {
+        name.removeprefix(start): wheel.read(name)
+        for name in wheel.namelist()
+        if name.startswith(start)
+    }
+    assert packed == {name: source.read_bytes() for name, source in sources.items()}
+
+
 def test_the_wheel_carries_its_license(
     wheel: zipfile.ZipFile, headers: email.message.Message
 ) -> None:

@@ -44,11 +44,25 @@ def history(
     if as_json:
         print(json.dumps([schema.encode(turn) for turn in turns], indent=1))
     elif turns:
-        print(
-            table([["WHEN", "CI", "STATUS", "MODEL", "PROMPT", "ANSWER"], *map(_turn_row, turns)])
-        )
+        rows = [["WHEN", "CI", "STATUS", "MODEL", "PROMPT", "ANSWER"], *map(_turn_row, turns)]
+        if _is_wide():
+            sessions = ["SESSION", *(turn.session[:8] for turn in turns)]
+            rows = [
+                [*row[:2], session, *row[2:]] for row, session in zip(rows, sessions, strict=True)
+            ]
+        print(table(rows))
     else:
         say("no turns found")
+
+
+def _is_wide() -> bool:
+    """Tell whether a terminal has room for one more column."""
+    import os
+
+    try:
+        return os.get_terminal_size(1).columns >= 110
+    except OSError:
+        return False
 
 
 def _turn_row(turn: Turn) -> list[str]:

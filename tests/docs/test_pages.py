@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT, all_pages, anchors, blocks, links, name_of, prose
 
 PAGES = all_pages()
+SCRIPTS = list(itertools.product(("aish", "tekton"), ("bash", "zsh", "fish")))
 GENERATOR = [sys.executable, str(DOCS / "generate.py")]
 
 
@@ -75,6 +77,7 @@ def test_what_is_generated_is_current() -> None:
 
 def test_a_page_that_is_not_current_is_named_and_written_anew(tmp_path: Path) -> None:
     shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copytree(ROOT / "aish" / "completions", tmp_path / "aish" / "completions")
     shutil.copy(ROOT / "README.md", tmp_path)
     page = tmp_path / "docs" / "reference" / "errors.md"
     current = page.read_text(encoding="utf-8")
@@ -85,3 +88,15 @@ def test_a_page_that_is_not_current_is_named_and_written_anew(tmp_path: Path) ->
     assert ran.stderr == "docs/reference/errors.md: is not current; run `make docs`\n"
     subprocess.run(generator, capture_output=True, check=True)
     assert page.read_text(encoding="utf-8") == current
+
+
+def test_a_script_that_is_not_there_is_named_and_written(tmp_path: Path) -> None:
+    shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    generator = [sys.executable, str(tmp_path / "docs" / "generate.py")]
+    ran = subprocess.run(generator, capture_output=True, text=True, check=False)
+    written = {f"aish/completions/{name}.{shell}: written" for name, shell in SCRIPTS}
+    assert set(ran.stderr.splitlines()) == written
+    for name, shell in SCRIPTS:
+        script = Path("aish") / "completions" / f"{name}.{shell}"
+        assert (tmp_path / script).read_bytes() == (ROOT / script).read_bytes()
