@@ -31,6 +31,8 @@ PORTS: Mapping[str, int] = {
 }  # fmt: skip
 """The ports that services and CIs have where TCP is switched on."""
 
+_MAX_DAYS = 36_500
+
 LEVELS = ("debug", "info", "warning", "error")
 """What `level` under `[logs]` may be."""
 
@@ -74,9 +76,10 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Engram:
-    """The store of turns."""
+    """The store of turns; conversations not used for `keep_days` are deleted, 0 keeps all."""
 
     enabled: bool = True
+    keep_days: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,9 @@ class Config:
     prices: Prices = field(default_factory=Prices)
 
 
-BUILT_IN_PROVIDERS: Mapping[str, Any] = {"ollama": {}, "openai": {}, "anthropic": {}, "echo": {}}
+BUILT_IN_PROVIDERS: Mapping[str, Any] = {
+    "ollama": {}, "openai": {}, "anthropic": {}, "claude": {}, "codex": {}, "echo": {},
+}  # fmt: skip
 
 
 def load_config(file: Path, environment: Mapping[str, str]) -> Config:
@@ -187,6 +192,10 @@ def _check(config: Config) -> None:
         raise InvalidMessage(
             f"tcp.host must be one of {sorted(LOOPBACK)}, not {config.tcp.host!r}: nothing is "
             "encrypted here; reach it from elsewhere through an SSH tunnel"
+        )
+    if not 0 <= config.engram.keep_days <= _MAX_DAYS:
+        raise InvalidMessage(
+            f"engram.keep_days must be from 0 to {_MAX_DAYS}, not {config.engram.keep_days}"
         )
     for name, port in config.tcp.ports.items():
         if not 0 <= port <= 65535:

@@ -45,6 +45,12 @@ _VERSION_TABLE = (
     "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 )
 
+_SCRUB_WAIT_S = 0.5
+"""How long the log waits for its readers; SQLite waits twice, and writes wait meanwhile."""
+
+_ZEROED = 1
+"""The `user_version` of a file whose free pages hold nothing."""
+
 _one_migration = threading.Lock()
 """Alembic's `op` and `context` are global to the process."""
 
@@ -128,6 +134,33 @@ class Database:
             await self._writer.call(partial(self._keep_up, deadline))
             return await self._reader.call(read)
 
+    async def scrub(self) -> None:
+        """Leave nothing in the file or its log of what was deleted.
+
+        Raises:
+            StorageError: Another process reads the file, so that the log cannot be emptied yet;
+                or SQLite cannot write, the queue is full, or the database is not open.
+        """
+        deadline = self._deadline(self._writer)
+        await self._writer.call(partial(self._scrub, deadline))
+
+    def drop_backups(self) -> None:
+        """Delete the copies that migrations left, as part of `work` that deletes text for good.
+
+        Raises:
+            StorageError: One cannot be deleted.
+        """
+        for backup in list(self.path.parent.iterdir()):
+            name = backup.name.removesuffix(".new")
+            if not (name.startswith(f"{self.path.name}.") and name.endswith(".backup")):
+                continue
+            try:
+                backup.unlink(missing_ok=True)
+            except OSError as error:
+                message = f"cannot delete {backup}, made by a migration: {error.strerror}"
+                raise StorageError(message, _hint(_RIGHTS, backup)) from error
+            log.info("deleted %s: it held what is deleted for good", backup)
+
     async def close(self) -> None:
         """Finish what is queued and close the file; a second call does nothing."""
         self._is_open = False
@@ -157,6 +190,16 @@ class Database:
             self._open_reader(deadline)
         return self._reader.transact(work, deadline)
 
+    def _scrub(self, deadline: float) -> None:
+        self._keep_up(deadline)
+        with _storage_errors(self.path, "clean up"):
+            self._writer.zero_out(time.monotonic() + _SCRUB_WAIT_S)
+        if why := self._writer.fold_log():
+            raise StorageError(
+                f"what was deleted may still be read in {self.path}-wal: {why}",
+                _hint("`lsof {path}` shows which; once it has ended, `tekton restart`", self.path),
+            )
+
     def _keep_up(self, deadline: float) -> None:
         """Open the file anew where its path leads elsewhere; in the thread that writes.
 
@@ -168,7 +211,8 @@ class Database:
                 return
             log.warning("%s was deleted or replaced while in use; it is opened anew", self.path)
         self._reader.submit(self._reader.disconnect).result()
-        self._writer.fold_log()
+        if why := self._writer.fold_log():
+            log.warning("the log of the old %s could not be emptied: %s", self.path, why)
         self._writer.disconnect()
         self._open_writer(deadline)
 
@@ -202,6 +246,7 @@ class Database:
         if found is None:
             self._metadata.create_all(connection)
             connection.exec_driver_sql(_VERSION_TABLE)
+            connection.exec_driver_sql(f"PRAGMA user_version={_ZEROED}")
             connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (self._head,))
         elif found != self._head:
             self._check_known(found)
@@ -308,6 +353,8 @@ class _Lane:
             raw = sqlite3.connect(uri, timeout=timeout_s, isolation_level=None, uri=True)
             self._at_end.callback(raw.close)
             raw.execute("PRAGMA foreign_keys=ON")
+            # What is deleted or replaced is overwritten with zeros at once.
+            raw.execute("PRAGMA secure_delete=ON")
             # With WAL a commit then waits for no disk. A killed process loses nothing, as the
             # system holds what was written; a power cut may undo the last commits but cannot
             # damage the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
@@ -331,26 +378,41 @@ class _Lane:
         """
         with _storage_errors(self._path, self.purpose), self._connection.begin():
             if deadline is not None:
-                left_ms = max(0, round((deadline - time.monotonic()) * 1000))
-                self._connection.exec_driver_sql(f"PRAGMA busy_timeout={left_ms}")
+                self._wait_until(deadline)
             self._connection.exec_driver_sql(self._begin)
             return work(self._connection)
 
-    def fold_log(self) -> None:
-        """Write the log into the file and empty it, in the thread.
+    def _wait_until(self, deadline: float) -> None:
+        left_ms = max(0, round((deadline - time.monotonic()) * 1000))
+        self._connection.exec_driver_sql(f"PRAGMA busy_timeout={left_ms}")
+
+    def zero_out(self, deadline: float) -> None:
+        """Overwrite what was deleted when nobody overwrote it at once, in the thread.
+
+        Older versions left that to how SQLite was built. The file is written anew only once: its
+        `user_version` tells.
+        """
+        with self._connection.begin():  # of SQLAlchemy alone: SQLite is in none
+            self._wait_until(deadline)
+            version = self._connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version < _ZEROED:
+                self._connection.exec_driver_sql("VACUUM")
+                self._connection.exec_driver_sql(f"PRAGMA user_version={_ZEROED}")
+
+    def fold_log(self) -> str | None:
+        """Write the log into the file and empty it, in the thread; return why that failed.
 
         So a file that was moved away has all its rows, and SQLite cannot take a log that was
         left at the path for that of the file which is there now.
         """
         if self.file is None:
-            return
+            return None
         try:
-            folded = self._connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-            why = "another process reads it" if folded[0] else None
+            with self._connection.begin():  # of SQLAlchemy alone: SQLite is in none
+                folded = self._connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         except DBAPIError as error:
-            why = str(error.orig)
-        if why:
-            log.warning("the log of the old %s could not be emptied: %s", self._path, why)
+            return str(error.orig)
+        return "another process reads it" if folded[0] else None
 
     def disconnect(self) -> None:
         """Close the connection, in the thread; a second call does nothing."""

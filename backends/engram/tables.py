@@ -5,6 +5,7 @@ A change here needs a migration beside it, and `HEAD` names the last one.
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import (
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `MIGRATIONS`."""
 
 metadata = MetaData()
@@ -37,7 +38,30 @@ sessions = Table(
     Column("title", Text),
     Column("started_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+    Column("name", Text),
+    # No foreign key: it would make a circle, and no turn is deleted without its session.
+    Column("head", Text),
+    Column("terminal", Text),
+    Column("forked_from", ForeignKey("sessions.id", ondelete="SET NULL")),
     Index("sessions_ci", "ci", "updated_at"),
+    Index("sessions_updated", "updated_at"),
+    Index("sessions_name", "name", "ci", unique=True),
+    Index(
+        "sessions_terminal",
+        "terminal",
+        "ci",
+        "updated_at",
+        sqlite_where=text("terminal IS NOT NULL"),
+    ),
+    Index("sessions_forked", "forked_from", sqlite_where=text("forked_from IS NOT NULL")),
+)
+
+# What was deleted, so that a turn which ends later does not bring its session back.
+removed = Table(
+    "removed",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("removed_at", Double, nullable=False),
 )
 
 turns = Table(
@@ -132,3 +156,12 @@ SEARCH = (
 def _create_search(_table: Table, connection: Connection, **_options: Any) -> None:
     for statement in SEARCH:
         connection.exec_driver_sql(statement)
+
+
+def storable(value: Any) -> Any:
+    """Return a value as a column takes it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, str):  # JSON can carry half of a surrogate pair, UTF-8 cannot
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value

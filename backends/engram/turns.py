@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 import sys
-import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    ColumnClause,
-    Connection,
-    Integer,
-    Select,
-    func,
-    literal_column,
-    select,
-    table,
-    update,
-)
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from backends.database import Database
-from backends.engram.tables import sessions, turns
-from backends.errors import InvalidMessage
+from backends.engram.search import newest_found
+from backends.engram.tables import removed, sessions, storable, turns
+from backends.engram.titles import title_of
+from backends.errors import InvalidMessage, NotFound
 from backends.protocol.messages import Turn, TurnStatus
 
 MAX_LIMIT = 10_000
@@ -34,7 +24,7 @@ MAX_LIMIT = 10_000
 _YEAR_9999 = 253_370_764_800
 """In seconds; the last year that can be shown in every time zone is the one before."""
 
-_CANDIDATES = 2000
+_AT_ONCE = 50
 _FIELDS = [field.name for field in dataclasses.fields(Turn)]
 _COLUMNS = [turns.c[name] for name in _FIELDS]
 _NEWEST_FIRST = (turns.c.started_at.desc(), turns.c.number.desc())
@@ -44,11 +34,20 @@ _put_turn = _put_turn.on_conflict_do_update(
     index_elements=[turns.c.id],
     set_={name: _put_turn.excluded[name] for name in _FIELDS if name != "id"},
 )
-_put_session = insert(sessions)
-_put_session = _put_session.on_conflict_do_update(
+_new_session = insert(sessions)
+_begin_session = _new_session.on_conflict_do_update(
     index_elements=[sessions.c.id],
-    set_={"updated_at": _put_session.excluded.updated_at},
-    where=_put_session.excluded.updated_at > sessions.c.updated_at,
+    set_={
+        "updated_at": func.max(sessions.c.updated_at, _new_session.excluded.updated_at),
+        "title": func.coalesce(sessions.c.title, _new_session.excluded.title),
+        "head": _new_session.excluded.head,
+        "terminal": func.coalesce(_new_session.excluded.terminal, sessions.c.terminal),
+    },
+)
+_touch_session = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"), sessions.c.updated_at < bindparam("at"))
+    .values(updated_at=bindparam("at"))
 )
 
 
@@ -62,18 +61,29 @@ class TurnStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, turn: Turn) -> None:
-        """Store a turn before its prompt is sent; its session is created with the first one."""
+    async def begin(self, turn: Turn, terminal: str | None = None) -> None:
+        """Store a turn before its prompt is sent; its session is created with the first one.
+
+        Args:
+            turn: It becomes the newest of its session.
+            terminal: Where the session goes on now; without it, where it was.
+
+        Raises:
+            NotFound: The session was deleted.
+        """
         _check(turn)
-        await self._database.write(partial(_put, turn))
+        await self._database.write(partial(_begin, turn, terminal))
 
     async def update(self, turn: Turn) -> None:
         """Store a turn as it stands now, also one that could not be stored when it began.
 
         A search finds its answer once it is no longer running.
+
+        Raises:
+            NotFound: The session was deleted.
         """
         _check(turn)
-        await self._database.write(partial(_put, turn))
+        await self._database.write(partial(_update, turn))
 
     async def history(
         self, search: str | None = None, ci: str | None = None, limit: int = 20
@@ -91,13 +101,8 @@ class TurnStore:
         limit = min(limit, MAX_LIMIT)
         if limit < 1:
             return ()
-        words, literals = _parse(search or "")
         query = select(*_COLUMNS).order_by(*_NEWEST_FIRST)
-        if words:
-            found = _search(words, literals, ci, limit)
-            query = query.where(turns.c.number.in_(found))
-        else:
-            query = _filtered(query, literals, ci).limit(limit)
+        query = newest_found(query, search or "", ci, limit)
         return await self._database.read(partial(_fetch, query))
 
     async def close_abandoned(self, now: float) -> int:
@@ -132,25 +137,95 @@ def _short(number: float) -> str:
     return str(number)
 
 
-def _put(turn: Turn, connection: Connection) -> None:
-    row: dict[str, Any] = {name: _storable(getattr(turn, name)) for name in _FIELDS}
-    touched = turn.started_at if turn.ended_at is None else turn.ended_at
-    session = {"id": row["session"], "ci": row["ci"], "started_at": turn.started_at}
-    connection.execute(_put_session, {**session, "updated_at": touched})
+def _begin(turn: Turn, terminal: str | None, connection: Connection) -> None:
+    row = _row(turn)
+    _check_place(row, connection)
+    session = {
+        "id": row["session"],
+        "ci": row["ci"],
+        "title": title_of(row["prompt"]),
+        "started_at": turn.started_at,
+        "updated_at": _last_used(turn),
+        "head": row["id"],
+        "terminal": storable(terminal),
+    }
+    connection.execute(_begin_session, session)
     connection.execute(_put_turn, row)
 
 
-def _storable(value: Any) -> Any:
-    if isinstance(value, TurnStatus):
-        return value.value
-    if isinstance(value, str):  # JSON can carry half of a surrogate pair, UTF-8 cannot
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return value
+def _update(turn: Turn, connection: Connection) -> None:
+    row = _row(turn)
+    if _check_place(row, connection):
+        touched = {"session": row["session"], "at": _last_used(turn)}
+        connection.execute(_touch_session, touched)
+        connection.execute(_put_turn, row)
+        return
+    head = _head(row["session"], connection)
+    _begin(turn, None, connection)
+    if head is not None and head.started_at > turn.started_at:  # others have begun meanwhile
+        others = update(sessions).where(sessions.c.id == row["session"])
+        connection.execute(others.values(head=head.id))
+
+
+def _row(turn: Turn) -> dict[str, Any]:
+    return {name: storable(getattr(turn, name)) for name in _FIELDS}
+
+
+def _last_used(turn: Turn) -> float:
+    return turn.started_at if turn.ended_at is None else turn.ended_at
+
+
+def _head(session: str, connection: Connection) -> Row[Any, Any] | None:
+    head = select(turns.c.id, turns.c.started_at).join(sessions, sessions.c.head == turns.c.id)
+    return connection.execute(head.where(sessions.c.id == session)).first()
+
+
+def _check_place(row: Mapping[str, Any], connection: Connection) -> bool:
+    """Refuse a turn that cannot stand where it says; return whether it is stored already.
+
+    A parent is in the same session and was stored before, so no way up ends in a circle.
+    """
+    known = _place(row["id"], connection)
+    if known is None:
+        if connection.execute(select(removed).where(removed.c.session == row["session"])).first():
+            message = f"conversation {row['session']!r} was deleted: no turn of it is stored"
+            raise NotFound(message, "a prompt without `--session` begins another")
+    elif known.session != row["session"]:
+        raise InvalidMessage(f"turn {row['id']!r} is of another conversation")
+    if row["parent"] is not None:
+        parent = _place(row["parent"], connection)
+        is_before = parent is not None and (known is None or parent.number < known.number)
+        if parent is None or parent.session != row["session"] or not is_before:
+            raise InvalidMessage(
+                f"turn {row['id']!r} cannot follow {row['parent']!r}: "
+                "that is no earlier turn of its conversation"
+            )
+    return known is not None
+
+
+def _place(turn: str, connection: Connection) -> Row[Any, Any] | None:
+    place = select(turns.c.number, turns.c.session).where(turns.c.id == turn)
+    return connection.execute(place).first()
 
 
 def _fetch(query: Select[Any], connection: Connection) -> tuple[Turn, ...]:
-    rows = connection.execute(query).mappings()
-    return tuple(Turn(**{**row, "status": TurnStatus(row["status"])}) for row in rows)
+    return tuple(map(_turn, connection.execute(query).mappings()))
+
+
+def _turn(row: Mapping[Any, Any]) -> Turn:
+    return Turn(**{**row, "status": TurnStatus(row["status"])})
+
+
+def read_turns(numbers: Sequence[int], connection: Connection) -> Iterator[Turn]:
+    """Yield the turns of these numbers in their order, read a few at a time."""
+    for first in range(0, len(numbers), _AT_ONCE):
+        wanted = numbers[first : first + _AT_ONCE]
+        query = select(turns.c.number, *_COLUMNS).where(turns.c.number.in_(wanted))
+        rows = {row["number"]: dict(row) for row in connection.execute(query).mappings()}
+        for number in wanted:
+            row = rows[number]
+            del row["number"]
+            yield _turn(row)
 
 
 def _close_abandoned(now: float, connection: Connection) -> int:
@@ -164,68 +239,3 @@ def _close_abandoned(now: float, connection: Connection) -> int:
         )
     )
     return connection.execute(statement).rowcount
-
-
-def _search(words: list[str], literals: list[str], ci: str | None, limit: int) -> Select[Any]:
-    """Select the numbers of the newest turns that the full-text index finds.
-
-    The index gives its rows in the order of their numbers and stops when enough are found;
-    sorting all of them by time would read every turn that has a common word. So the last ones
-    stored are sorted by time: the two orders differ only for turns that were stored late.
-    """
-    index = table("turns_search")
-    rowid: ColumnClause[int] = literal_column("turns_search.rowid")
-    match = f"{{prompt answer}} : ({' '.join(words)})"
-    if ci is not None:
-        match = f"ci : {_quoted(ci)} AND {match}"
-    candidates = (
-        _filtered(select(turns.c.number, turns.c.started_at), literals, ci)
-        .select_from(index.join(turns, turns.c.number == rowid))
-        .where(literal_column("turns_search").match(match))
-        .order_by(rowid.desc())
-        .limit(max(_CANDIDATES, limit))
-        .subquery()
-    )
-    newest = (candidates.c.started_at.desc(), candidates.c.number.desc())
-    return select(candidates.c.number).order_by(*newest).limit(limit)
-
-
-def _filtered(query: Select[Any], literals: list[str], ci: str | None) -> Select[Any]:
-    if ci is not None:
-        query = query.where(turns.c.ci == ci)
-    if literals:  # as one parameter: a condition for each could be too many for SQLite
-        literal = func.json_each(json.dumps(literals)).table_valued("value").c.value
-        is_absent = [func.instr(text, literal) == 0 for text in (turns.c.prompt, turns.c.answer)]
-        query = query.where(~select(1).where(*is_absent).correlate(turns).exists())
-    return query
-
-
-_SYMBOLS = re.compile(r"[^\w\s\x00-\x7f]+")
-
-
-def _parse(search: str) -> tuple[list[str], list[str]]:
-    """Split a search into quoted words for the full-text index and what it cannot find.
-
-    The index knows letters and digits only.
-    """
-    words: list[str] = []
-    literals: list[str] = []
-    pieces = _storable(search).replace("\0", " ").split()
-    for piece in pieces:
-        if any(character.isalnum() for character in piece):
-            words.append(_quoted(piece))
-            literals += filter(_has_symbol, _SYMBOLS.findall(piece))
-        else:
-            literals.append(piece)
-    if words and words[-1] == _quoted(pieces[-1]):
-        words[-1] += " *"
-    return list(dict.fromkeys(words)), list(dict.fromkeys(literals))
-
-
-def _has_symbol(text: str) -> bool:
-    return any(unicodedata.category(character).startswith("S") for character in text)
-
-
-def _quoted(word: str) -> str:
-    """Quote a word as a string of the index's query language, where nothing else is special."""
-    return '"' + word.replace('"', '""') + '"'

@@ -111,8 +111,8 @@ def test_a_turn_comes_back_as_it_was_stored(path: Path, given: Turn) -> None:
 def test_an_update_replaces_every_field(path: Path) -> None:
     async def work(store: TurnStore, _database: Database) -> None:
         await store.begin(turn("t1", status=RUNNING, system="old", cost_usd=1.0))
-        await store.update(replace(FULL, system=None, session="s2", ci="athena"))
-        assert await store.history() == (replace(FULL, system=None, session="s2", ci="athena"),)
+        await store.update(replace(FULL, system=None, ci="athena"))
+        assert await store.history() == (replace(FULL, system=None, ci="athena"),)
 
     use(path, work)
 
@@ -250,9 +250,9 @@ def test_a_session_lasts_from_its_first_turn_to_its_last(path: Path) -> None:
         await store.begin(turn("t3", started_at=5.0, session="s2", ci="athena"))
 
     use(path, work)
-    assert ask(path, "SELECT * FROM sessions ORDER BY id") == [
-        ("s1", "apollo", None, 10.0, 20.0),
-        ("s2", "athena", None, 5.0, 5.0),
+    assert ask(path, "SELECT id, ci, started_at, updated_at FROM sessions ORDER BY id") == [
+        ("s1", "apollo", 10.0, 20.0),
+        ("s2", "athena", 5.0, 5.0),
     ]
 
 
@@ -266,6 +266,64 @@ def test_a_deleted_session_takes_its_turns_along(path: Path) -> None:
 
     use(path, work)
     check_index(path)
+
+
+def session(path: Path, column: str) -> Any:
+    return ask(path, f"SELECT {column} FROM sessions WHERE id = 's1'")[0][0]
+
+
+def test_the_newest_turn_is_the_head_even_of_a_branch(path: Path) -> None:
+    async def work(store: TurnStore, _database: Database) -> None:
+        await store.begin(turn("t1"), "here")
+        await store.begin(turn("t2", parent="t1", started_at=2.0))
+        await store.begin(turn("t3", parent="t1", started_at=3.0), "there")
+        await store.update(turn("t2", parent="t1", started_at=2.0, ended_at=9.0))
+        assert [(it.id, it.parent) for it in await store.history()] == [
+            ("t3", "t1"), ("t2", "t1"), ("t1", None)
+        ]  # fmt: skip
+
+    use(path, work)
+    assert (session(path, "head"), session(path, "terminal")) == ("t3", "there")
+
+
+def test_a_turn_that_could_not_begin_becomes_the_head_unless_others_began_since(
+    path: Path,
+) -> None:
+    async def work(store: TurnStore, _database: Database) -> None:
+        await store.begin(turn("t1", started_at=1.0), "here")
+        await store.update(turn("t3", parent="t1", started_at=3.0))
+        assert session(path, "head") == "t3"
+        await store.update(turn("t2", parent="t1", started_at=2.0))
+
+    use(path, work)
+    assert (session(path, "head"), session(path, "terminal")) == ("t3", "here")
+
+
+def test_the_first_prompt_is_the_title(path: Path) -> None:
+    async def work(store: TurnStore, _database: Database) -> None:
+        await store.begin(turn("t1", prompt="\n \x1b[31mWhat  now?\x1b[0m \n more"))
+        await store.begin(turn("t2", prompt="Something else", parent="t1"))
+
+    use(path, work)
+    assert session(path, "title") == "What now?"
+
+
+@pytest.mark.parametrize(
+    ("parent", "of"), [("t9", "s1"), ("other", "s1"), ("t2", "s1"), ("t3", "s1"), ("t1", "s2")]
+)
+def test_a_turn_follows_an_earlier_one_of_its_conversation_only(
+    path: Path, parent: str, of: str
+) -> None:
+    async def work(store: TurnStore, _database: Database) -> None:
+        for name, before in (("t1", None), ("t2", "t1"), ("t3", "t2")):
+            await store.begin(turn(name, parent=before))
+        await store.begin(turn("other", session="s2"))
+        stored = await store.history()
+        with pytest.raises(InvalidMessage, match="conversation"):
+            await store.update(turn("t2", parent=parent, session=of))
+        assert await store.history() == stored
+
+    use(path, work)
 
 
 # -- listing ---------------------------------------------------------------------------------
@@ -299,7 +357,9 @@ def test_a_list_can_be_of_one_ci(path: Path) -> None:
 def test_a_limit_is_kept_and_none_is_too_large(path: Path, search: str | None) -> None:
     async def work(store: TurnStore, database: Database) -> None:
         def fill(connection: Connection) -> None:
-            connection.exec_driver_sql("INSERT INTO sessions VALUES ('s', 'apollo', NULL, 0, 0)")
+            connection.exec_driver_sql(
+                "INSERT INTO sessions (id, ci, started_at, updated_at) VALUES ('s', 'apollo', 0, 0)"
+            )
             connection.exec_driver_sql(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10100) "
                 "INSERT INTO turns (id, session, ci, status, prompt, answer, started_at) "
