@@ -1,4 +1,4 @@
-"""Loopback servers that speak the public protocols of Ollama, Anthropic and OpenAI.
+"""Loopback servers that speak the public protocols of Ollama, Anthropic and OpenAI (both of its).
 
     with OllamaServer(Script(tokens=["Hel", "lo"])) as server:
         ...  # server.url, server.requests
@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from tests.scripted_http import Fault, FaultKind, Reply, Request, Script, ScriptedServer, closed_url
 
 __all__ = [
+    "ANY",
     "SERVERS",
     "AnthropicServer",
     "Fault",
@@ -30,11 +31,13 @@ __all__ = [
     "OllamaServer",
     "OpenAIServer",
     "Request",
+    "ResponsesServer",
     "Script",
     "closed_url",
 ]
 
 CREATED = "2026-01-02T03:04:05.678901234Z"
+ANY = "*"
 MARK = "\ue000"
 """Stands for a token in a frame's template; a private character that no answer holds."""
 
@@ -44,6 +47,8 @@ class ModelServer(ScriptedServer):
 
     MODELS: tuple[str, ...]
     CHAT_PATH: str
+    MESSAGES = "messages"
+    """The field of a prompt that holds them."""
 
     def answer(self, request: Request) -> Reply:
         """Check a request as the real server does, then answer it."""
@@ -55,11 +60,11 @@ class ModelServer(ScriptedServer):
         if fault and fault.kind is FaultKind.STATUS:
             headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
             return self.refuse(fault.status, fault.message, **headers)
-        if request.path != self.CHAT_PATH:
+        if request.path.partition("?")[0] != self.CHAT_PATH:
             return self.refuse(404, "not found")
         prompt = request.body
-        if not isinstance(prompt, dict) or not prompt.get("messages"):
-            return self.refuse(400, "messages: Field required")
+        if not isinstance(prompt, dict) or not prompt.get(self.MESSAGES):
+            return self.refuse(400, f"{self.MESSAGES}: Field required")
         if not self.knows(prompt.get("model", "")):
             return self.refuse(404, f"model '{prompt.get('model')}' not found")
         if fault and fault.kind is FaultKind.NO_IMAGES and self.images(prompt):
@@ -72,8 +77,8 @@ class ModelServer(ScriptedServer):
         return self.MODELS if self.script.models is None else self.script.models
 
     def knows(self, model: str) -> bool:
-        """Tell whether the server has a model."""
-        return model in self.models
+        """Tell whether the server has a model; one named `*` stands for all."""
+        return model in self.models or ANY in self.models
 
     def sent_key(self, request: Request) -> str | None:
         """The key of a request."""
@@ -98,14 +103,14 @@ class ModelServer(ScriptedServer):
 
     def images(self, prompt: dict[str, Any]) -> bool:
         """Tell whether a prompt holds images."""
-        last = prompt["messages"][-1]
+        last = prompt[self.MESSAGES][-1]
         content = last.get("content")
         parts = content if isinstance(content, list) else []
-        return bool(last.get("images")) or any(part["type"] != "text" for part in parts)
+        return bool(last.get("images")) or any("text" not in part for part in parts)
 
     def tokens(self, prompt: dict[str, Any]) -> Sequence[str]:
         """The answer's tokens; without a script, the last message in pieces."""
-        text = last_text(prompt)
+        text = last_text(prompt[self.MESSAGES])
         scripted = self.script.tokens
         if callable(scripted):
             return scripted(text)
@@ -113,7 +118,7 @@ class ModelServer(ScriptedServer):
 
     def counts(self, prompt: dict[str, Any], tokens: Sequence[str]) -> tuple[int, int]:
         """Tokens of the prompt and of the answer; a word counts as one."""
-        texts = [message.get("content") for message in prompt["messages"]]
+        texts = [message.get("content") for message in prompt[self.MESSAGES]]
         return sum(len(str(text).split()) for text in texts), len(tokens)
 
 
@@ -334,12 +339,65 @@ class OpenAIServer(ModelServer):
         )
 
 
-def last_text(prompt: dict[str, Any]) -> str:
+class ResponsesServer(OpenAIServer):
+    """OpenAI: POST /v1/responses; its events are numbered, and the last one repeats the answer."""
+
+    MODELS = ("gpt-5", "gpt-5-mini")
+    CHAT_PATH = "/v1/responses"
+    MESSAGES = "input"
+
+    def frames(self, prompt: dict[str, Any]) -> Reply:
+        """One message of one part of text."""
+        tokens = self.tokens(prompt)
+        read, written = self.counts(prompt, tokens)
+        response: dict[str, Any] = {
+            "id": "resp_1", "object": "response", "created_at": 1767323045, "status": "in_progress",
+            "error": None, "incomplete_details": None, "output": [], "usage": None,
+            "model": self.script.model or prompt["model"],
+        }  # fmt: skip
+        place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+        text = "".join(tokens)
+        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        item = {"id": "msg_1", "type": "message", "role": "assistant"}
+        done = {**item, "status": "completed", "content": [part]}
+        new = {**item, "status": "in_progress", "content": []}
+        usage = {
+            "input_tokens": read, "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": written, "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": read + written,
+        }  # fmt: skip
+        fault = self.script.fault
+        error = {"code": "server_error", "message": fault.message if fault else ""}
+        ended = {**response, "status": "completed", "output": [done], "usage": usage}
+        begun = (
+            ("response.created", {"response": response}),
+            ("response.output_item.added", {"output_index": 0, "item": new}),
+            ("response.content_part.added", {**place, "part": {**part, "text": ""}}),
+        )
+        end = (
+            ("response.output_text.done", {**place, "text": text, "logprobs": []}),
+            ("response.content_part.done", {**place, "part": part}),
+            ("response.output_item.done", {"output_index": 0, "item": done}),
+            ("response.completed", {"response": ended}),
+        )
+        failed = {**response, "status": "failed", "error": error}
+        delta = event("response.output_text.delta", **place, delta=MARK, logprobs=[])
+        return Reply(
+            content_type="text/event-stream; charset=utf-8",
+            head=tuple(event(name, **fields) for name, fields in begun),
+            tokens=tuple(fill(delta, tokens, plain_json)),
+            tail=tuple(event(name, **fields) for name, fields in end),
+            malformed=b'event: response.output_text.delta\ndata: {"type": "resp\n\n',
+            error=event("response.failed", response=failed),
+        )
+
+
+def last_text(messages: Sequence[dict[str, Any]]) -> str:
     """The text of the last message."""
-    content = prompt["messages"][-1].get("content", "")
+    content = messages[-1].get("content", "")
     if isinstance(content, str):
         return content
-    return "".join(part["text"] for part in content if part["type"] == "text")
+    return "".join(part["text"] for part in content if "text" in part)
 
 
 def pieces(text: str) -> list[str]:
@@ -385,6 +443,7 @@ SERVERS: dict[str, type[ModelServer]] = {
     "ollama": OllamaServer,
     "anthropic": AnthropicServer,
     "openai": OpenAIServer,
+    "responses": ResponsesServer,
 }
 
 SAMPLE = """## A heading

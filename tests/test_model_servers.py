@@ -52,6 +52,11 @@ PROMPTS: dict[str, Any] = {
         "stream": True,
         "messages": [{"role": "user", "content": "hi there"}],
     },
+    "responses": {
+        "model": "gpt-5",
+        "stream": True,
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "hi there"}]}],
+    },
 }
 
 
@@ -189,7 +194,7 @@ def test_errors_have_their_own_form(kind: str) -> None:
 @every_server
 def test_a_prompt_that_is_none_is_refused(kind: str) -> None:
     with SERVERS[kind]() as server:
-        assert refused(kind, server.url, messages=[])[0] == 400
+        assert refused(kind, server.url, **{server.MESSAGES: []})[0] == 400
         assert refused(kind, server.url, model="gone")[0] == 404
         request = post(kind, server.url)
         request.data = b"{"

@@ -19,7 +19,9 @@ from backends.paths import Paths, find_paths
 keys = group("key", "tekton key set anthropic < FILE: keys of providers.")
 tokens = group("token", "tekton token create laptop: let in clients from elsewhere.")
 
-_KEYLESS = "echo"
+_KEYLESS = frozenset({"agent", "claude", "codex", "echo"})
+"""Types of providers that take no key: an agent has a login of its own."""
+
 _MAX_INPUT = 64 * 1024
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
@@ -150,7 +152,7 @@ def revoke(name: TokenName, debug: Debug = False) -> None:
 def _providers(config: Config) -> dict[str, Mapping[str, Any]]:
     """Return the settings of each provider that a key could open, by name."""
     known: dict[str, Mapping[str, Any]] = {**BUILT_IN_PROVIDERS, **config.providers}
-    return {name: table for name, table in known.items() if table.get("type", name) != _KEYLESS}
+    return {name: table for name, table in known.items() if table.get("type", name) not in _KEYLESS}
 
 
 def _settings_of(provider: str, config: Config) -> Mapping[str, Any]:

@@ -57,12 +57,14 @@ class Finish:
     """The end of an answer, sent by the model's server; a stream without it is truncated.
 
     `reason` is `stop`, or `length` where a limit of tokens cut the answer, or the server's own
-    word. `model` is the model that really answered, as the server names it.
+    word. `model` is the model that really answered, as the server names it. `cost_usd` is what the
+    answer cost where the server tells it itself; elsewhere the table of prices does.
     """
 
     reason: str
     model: str
     usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backends.config import Config, Price, Prices
+from backends.config import BUILT_IN_PROVIDERS, Config, Price, Prices
 from backends.config import Models as Chosen
 from backends.errors import ConfigError, NoModel
 from backends.protocol.messages import Usage
@@ -155,12 +155,12 @@ def test_a_model_alone_means_the_first_provider_that_has_it(wanted: str, found: 
     assert resolve(models(ollama=OLLAMA, openai=PAID), wanted) == found
 
 
-@pytest.mark.parametrize("wanted", ["llama9", "nobody/llama9", "/", "phi", "claude"])
+@pytest.mark.parametrize("wanted", ["llama9", "nobody/llama9", "/", "phi", "opus"])
 def test_a_model_that_nobody_has_is_told(wanted: str) -> None:
     with pytest.raises(NoModel) as raised:
-        resolve(models(ollama=OLLAMA, anthropic={"models": ["claude"]}), wanted)
+        resolve(models(ollama=OLLAMA, anthropic={"models": ["opus"]}), wanted)
     assert raised.value.message == f"no provider has a model named {wanted!r}"
-    assert "ollama, openai, anthropic, echo" in (raised.value.hint or "")
+    assert "ollama, openai, anthropic, claude, codex, echo" in (raised.value.hint or "")
 
 
 def test_a_provider_of_the_users_own_is_found_by_its_name() -> None:
@@ -168,13 +168,13 @@ def test_a_provider_of_the_users_own_is_found_by_its_name() -> None:
     assert resolve(found, "auto") == "lab/own"
     assert resolve(found, "lab") == "lab/own"
     assert resolve(found, "lab/other") == "lab/other"
-    assert found.names == ["ollama", "openai", "anthropic", "echo", "lab"]
+    assert found.names == [*BUILT_IN_PROVIDERS, "lab"]
 
 
 def test_what_is_no_provider_is_a_mistake_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match="no provider named 'nobody'") as raised:
         models().provider("nobody")
-    assert raised.value.hint == "there are: ollama, openai, anthropic, echo"
+    assert raised.value.hint == f"there are: {', '.join(BUILT_IN_PROVIDERS)}"
     with pytest.raises(ConfigError, match="no provider named 'nobody'"):
         resolve(models("auto", ("nobody",)), "auto")
     with pytest.raises(ConfigError, match="no plug-in 'missing'"):
