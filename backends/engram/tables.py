@@ -99,7 +99,7 @@ turns = Table(
 # a row leaves it, exactly what the view shows (https://www.sqlite.org/fts5.html, section 4.4.3).
 # A running answer is stored many times while it grows, so the view shows it as empty: it is
 # indexed once, when it ends. The CI is in the index because joining it afterwards would walk
-# through every turn that has a common word. The index of first letters (`prefix`) makes a search
+# through every turn that has a common word. The indexes of first letters (`prefix`) make a search
 # for `a` as fast as any other. Pictographs are separators by name, because SQLite takes those that
 # are younger than its Unicode tables for letters.
 _PICTOGRAPHS = "".join(map(chr, range(0x1F300, 0x1FB00)))
@@ -111,7 +111,7 @@ SEARCH = (
     """,
     f"""
     CREATE VIRTUAL TABLE turns_search USING fts5(
-        ci, prompt, answer, content='turns_searched', content_rowid='number', prefix='1',
+        ci, prompt, answer, content='turns_searched', content_rowid='number', prefix='1 2 3',
         tokenize="unicode61 remove_diacritics 2 separators '{_PICTOGRAPHS}'"
     )
     """,

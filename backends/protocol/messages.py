@@ -302,7 +302,10 @@ class BeginTurn(Request[Ack]):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateTurn(Request[Ack]):
-    """Store a turn as it stands now; every field but `id` replaces what was stored."""
+    """Store a turn as it stands now; every field but `id` and `session` replaces what was stored.
+
+    A turn of a conversation that was deleted is not stored any more.
+    """
 
     METHOD = "turn.update"
     IS_LOCAL = True
@@ -490,6 +493,7 @@ class RemoveSessions(Request[Removed]):
     """
 
     METHOD = "session.remove"
+    IS_LOCAL = True
     SERVICE = "engram"
     RESULT = Removed
 

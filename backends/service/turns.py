@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 
-from backends.errors import TektonError
+from backends.errors import NotFound, TektonError
 from backends.protocol.messages import BeginTurn, Turn, UpdateTurn
 from backends.service.base import Context
 
@@ -83,6 +83,8 @@ class TurnRecorder:
     async def _try(self, request: BeginTurn | UpdateTurn) -> None:
         try:
             await self._context.call(request)
+        except NotFound:
+            self._failure = None  # its conversation was deleted meanwhile, which is for good
         except TektonError as error:
             self._failure = error.message
             log.warning("turn %s: %s", request.turn.id, error.message)

@@ -112,7 +112,9 @@ class Specialist(CIService):
 
     async def _finished(self, finish: Finish, provider: str) -> Finished:
         model = f"{provider}/{finish.model}"
-        cost = await self._models.price(model, finish.usage)
+        cost = finish.cost_usd
+        if cost is None:
+            cost = await self._models.price(model, finish.usage)
         return Finished(model=model, reason=finish.reason, usage=finish.usage, cost_usd=cost)
 
     async def _model_now(self) -> tuple[str | None, str | None]:

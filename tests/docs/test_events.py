@@ -82,7 +82,9 @@ def serve_alone(tekton: TektonProcess, name: str) -> subprocess.Popen[bytes]:
 
 def cause_all(tekton: TektonProcess, server: OllamaServer, watch: Watch) -> None:
     """Do all that the table tells of, but what concerns a service that runs alone."""
-    tekton.aish("apollo", "hello")
+    tekton.aish("apollo", "--session", "plan", "hello")
+    assert tekton.aish("session", "rm", "plan").status == 0
+    watch.wait("service.engram.removed")
     server.script = Script(tokens=["a ", "b"], fault=Fault(FaultKind.CUT, after=1))
     tekton.aish("athena", "hello")
     server.script = Script(tokens=["a ", "b"], fault=Fault(FaultKind.HANG, after=1))

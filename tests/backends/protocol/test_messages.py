@@ -34,7 +34,7 @@ def test_a_request_knows_its_service_its_result_and_its_chunks(
 
 def test_only_requests_that_change_what_others_see_are_for_this_user_alone() -> None:
     local = {request.METHOD for request in REQUESTS.values() if request.IS_LOCAL}
-    assert local == {"publish", "turn.begin", "turn.update"}
+    assert local == {"publish", "turn.begin", "turn.update", "session.resume", "session.remove"}
 
 
 def test_messages_cannot_be_changed() -> None:

@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("session", sa.Text, primary_key=True),
         sa.Column("removed_at", sa.Double, nullable=False),
     )
-    for statement in FILL:
+    for statement in (*FILL, *INDEX_ANEW):
         op.execute(statement)
     _fill_titles()
 
@@ -56,6 +56,21 @@ FILL = (
         SELECT id FROM turns WHERE session = sessions.id ORDER BY number DESC LIMIT 1
     )
     """,
+)
+
+
+PICTOGRAPHS = "".join(map(chr, range(0x1F300, 0x1FB00)))
+
+# A search for the beginning of many words is slow without an index of that length.
+INDEX_ANEW = (
+    "DROP TABLE turns_search",
+    f"""
+    CREATE VIRTUAL TABLE turns_search USING fts5(
+        ci, prompt, answer, content='turns_searched', content_rowid='number', prefix='1 2 3',
+        tokenize="unicode61 remove_diacritics 2 separators '{PICTOGRAPHS}'"
+    )
+    """,
+    "INSERT INTO turns_search (turns_search) VALUES ('rebuild')",
 )
 
 
