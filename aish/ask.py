@@ -7,12 +7,14 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from aish.output import HeldOutput, JsonSink, Output, PlainSink, TeamOutput, TerminalSink
+from backends.cleaning import clean
 from backends.client.discovery import PATIENCE_S, silent
 from backends.client.tekton import Tekton
 from backends.console import die_of, say
@@ -20,6 +22,9 @@ from backends.errors import NotFound, TektonError, TimedOut, UsageError
 from backends.fast import silence_notice
 from backends.protocol.messages import Answer, Chat, Health, ListAll, Piece, ServiceInfo
 from backends.runtime import canonical
+
+if TYPE_CHECKING:
+    from aish.schema import Schema
 
 _DRAW_EVERY_S = 1 / 30
 EVERYONE = ("@all", "team-chat")
@@ -36,6 +41,8 @@ class Options:
     is_verbose: bool = False
     url: str | None = None
     token_file: Path | None = None
+    schema: Schema | None = None
+    """What each answer has to fit; it is shown when it does."""
 
 
 async def ask(target: str, chat: Chat, options: Options) -> int:
@@ -120,13 +127,14 @@ async def _ask_one(
     failure: TektonError | None = None
     try:
         async with asyncio.timeout(options.timeout_s):
-            async with aclosing(tekton.stream(dataclasses.replace(chat, ci=name))) as items:
+            chat = dataclasses.replace(chat, ci=name)
+            async with aclosing(_items(tekton, chat, options.schema)) as items:
                 async for item in items:
                     silence.end()
                     if isinstance(item, Answer):
                         answer = item
                     elif isinstance(item, Piece):
-                        sink.take(item)
+                        sink.take(_shown(item, options))
     except TimeoutError:
         failure = TimedOut(
             f"{name} did not finish within {options.timeout_s:g} s", "--timeout allows more"
@@ -135,6 +143,21 @@ async def _ask_one(
         failure = error
     sink.end(name, answer, failure)
     return failure.exit_status if failure else 0
+
+
+def _items(tekton: Tekton, chat: Chat, schema: Schema | None) -> AsyncGenerator[Any, None]:
+    if schema is None:
+        return tekton.stream(chat)
+    from aish.schema import fitting
+
+    return fitting(tekton.stream, chat, schema)
+
+
+def _shown(piece: Piece, options: Options) -> Piece:
+    """Return a piece as its output takes it: JSON is not rendered, so it is cleaned here."""
+    if options.schema is None or not sys.stdout.isatty():
+        return piece
+    return dataclasses.replace(piece, text=clean(piece.text))
 
 
 async def _ask_team(
@@ -151,7 +174,8 @@ async def _ask_team(
 def _sink(options: Options, prefix: str = "") -> Output:
     if options.is_json:
         return JsonSink()
-    kind = TerminalSink if sys.stdout.isatty() else PlainSink
+    is_rendered = sys.stdout.isatty() and options.schema is None
+    kind = TerminalSink if is_rendered else PlainSink
     output = kind(options.is_quiet, options.is_verbose, prefix)
     return output if options.streams else HeldOutput(output)
 

@@ -88,6 +88,12 @@ class NoModel(ModelError):
     kind = "no_model"
 
 
+class SchemaMismatch(ModelError):
+    """The answer does not fit the JSON schema that was asked for."""
+
+    kind = "schema_mismatch"
+
+
 class AnswerTruncated(ModelError):
     """The answer stopped before its finish marker; what had arrived was delivered."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EXIT_STATUS = {
     "usage": 2, "not_found": 3, "cannot_connect": 4, "connection_lost": 4, "unauthorized": 4,
     "timed_out": 5, "model_failed": 6, "no_model": 6, "truncated": 6,
+    "schema_mismatch": 6,
 }  # fmt: skip
 """As in `backends.errors`; every other kind is 1."""
 

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 BASE = {
-    "alembic", "anthropic", "httpx", "markdown-it-py", "ollama", "platformdirs",
+    "alembic", "anthropic", "httpx", "jsonschema", "markdown-it-py", "ollama", "platformdirs",
     "prompt-toolkit", "psutil", "rich", "sqlalchemy", "textual", "tomlkit", "typer", "websockets",
 }  # fmt: skip
 """All that an install without extras brings; a new one needs a decision record."""

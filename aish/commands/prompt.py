@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,6 +13,9 @@ from aish.options import Debug, TokenFile, Url
 from backends.console import say
 from backends.errors import TektonError, UsageError
 from backends.runtime import canonical, terminal_key
+
+if TYPE_CHECKING:
+    from aish.schema import Schema
 
 
 class PromptCommand(TyperCommand):
@@ -71,6 +74,14 @@ def prompt(
             help="Go on with the conversation of this id or name; a new name begins one.",
         ),
     ] = "",
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            "--schema",
+            metavar="FILE",
+            help="Print the answer once it fits a JSON schema; it is asked twice at most.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
     ] = False,
@@ -156,8 +167,15 @@ def prompt(
     options = Options(
         is_json=as_json, streams=not no_stream, timeout_s=timeout, is_quiet=quiet,
         is_verbose=verbose, url=url, token_file=token_file,
+        schema=_read_schema(schema) if schema else None,
     )  # fmt: skip
     raise typer.Exit(asyncio.run(ask(target, chat, options)))
+
+
+def _read_schema(path: Path) -> Schema:
+    from aish.schema import read_schema
+
+    return read_schema(path)
 
 
 def _check(target: str, url: str | None, token_file: Path | None) -> None:

@@ -402,3 +402,40 @@ def test_a_slow_pipe_of_two_cis_waits_and_the_file_holds_the_answer_alone(
     assert text.startswith("**Services**: 4 of 4 alive")
     turns = {(turn["ci"], turn["prompt"]) for turn in tekton.history("-n", "100")}
     assert {("numa", "hi\n"), ("athena", text)} <= turns, "each got what the one before it said"
+
+
+# -- answers held to a schema ------------------------------------------------------------------
+
+_SCHEMA = '{"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}'
+
+
+@pytest.fixture
+def schema_file(tekton: TektonProcess) -> str:
+    (tekton.home / "person.json").write_text(_SCHEMA)
+    return "person.json"
+
+
+def test_an_answer_that_fits_a_schema(
+    tekton: TektonProcess, ollama: OllamaServer, schema_file: str
+) -> None:
+    ollama.script = Script(tokens=["```json\n", '{"name": "Ada"}', "\n```\n"])
+    ran = tekton.aish("apollo", "who?", "--schema", schema_file)
+    assert (ran.status, ran.out, ran.err) == (0, b'{"name": "Ada"}\n', "")
+    [request] = ollama.prompts
+    assert request.body["format"] == json.loads(_SCHEMA)
+
+
+def test_an_answer_that_fits_no_schema(
+    tekton: TektonProcess, ollama: OllamaServer, schema_file: str
+) -> None:
+    ollama.script = Script(tokens=['{"name": 5}'])
+    ran = tekton.aish("apollo", "who?", "--schema", schema_file)
+    assert (ran.status, ran.out) == (6, b"")
+    again, error, _ = ran.err.splitlines()
+    assert again.startswith("notice: the answer does not fit the schema: $.name: 5")
+    assert error.startswith("error: the answer does not fit the schema: $.name: 5")
+    assert len(ollama.prompts) == 2
+    shown = tekton.aish("apollo,athena", "who?", "--schema", schema_file, "--json")
+    assert [json.loads(line)["error"]["kind"] for line in shown.out.splitlines()] == [
+        "schema_mismatch", "schema_mismatch",
+    ]  # fmt: skip
