@@ -13,9 +13,9 @@ def main() -> None:
     from backends.fast import run
 
     run(sys.argv[1:])
-    from aish.cli import main as full
+    from aish.start import main as start
 
-    full()
+    start()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The commands of `aish`: a verb, else a CI to prompt, else a file to run."""
+"""The commands of `aish`: a verb, else a CI to prompt, else a file to run.
+
+Shells, and scripts that are named by a path, are started by `aish.start`.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,18 @@ import typer
 from aish.options import Debug, TokenFile, Url
 from backends.console import run_program
 from backends.errors import UsageError
-from backends.runtime import RESERVED, canonical, runtime_folder, socket_path
+from backends.runtime import RESERVED, canonical
 from backends.version import VERSION
 
 HELP = """
-  aish                                      your own shell, with every CI as a command in it
+  aish                                      your own shell, every CI a command
   aish apollo                               talk with a CI
   aish apollo "where does this lead?"       prompt it; its answer streams
   git diff | aish athena "review this"      what is piped in comes with it
   git diff | aish athena | aish hephaestus  one answer is the next one's input
   aish @all "ship it?"                      every CI; or @builder, apollo,athena
   aish apollo -C "and why?"                 go on with what was said last
-  aish -c 'cat plan.md | prometheus'        one line of the shell; `aish FILE` runs a script
+  aish -c 'cat plan.md | prometheus'        one line of it; `aish FILE`: a script
 
 A CI (Companion Intelligence) is anything that reads input and writes output under a name.
 `aish NAME --help` shows the options of a prompt.
@@ -115,14 +118,23 @@ def _first_word(arguments: list[str]) -> int | None:
 
 
 def _is_script(word: str) -> bool:
-    """Tell whether a word that is no verb names a file to run: a CI of that name goes before."""
-    if not os.path.isfile(word) or "/" in word:
-        return os.path.isfile(word)
-    return not os.path.exists(socket_path(runtime_folder(), canonical(word), is_ci=True))
+    """Tell whether a word names a file and, while the hub knows who there is, no CI.
+
+    Without a hub nobody could tell, and a file called like a CI must not be run in its stead.
+    """
+    if not os.path.isfile(word):
+        return False
+    from backends.hub_record import is_locked
+    from backends.paths import find_paths
+    from backends.registry import Registry
+
+    paths = find_paths()
+    known = Registry(paths.registry).find(canonical(word), is_ci=True)
+    return known is None and is_locked(paths)
 
 
 def _run(arguments: list[str]) -> None:
-    if not arguments or arguments[0] == "-c":
+    if not arguments or arguments[0] == "-c":  # a whole one has been run by `aish.start`
         make_app(["shell"])(["shell", *arguments], prog_name="aish")
     index = _first_word(arguments)
     if index is None:

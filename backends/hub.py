@@ -25,6 +25,7 @@ from backends.console import complain
 from backends.context import ProcessContext
 from backends.errors import AlreadyRunning, ConfigError, NotFound, StorageError, TektonError
 from backends.hub_record import hub_lock, write_hub_record
+from backends.launchers import add_launchers, keep_launchers, remove_launchers
 from backends.logs import configure_logs
 from backends.paths import Paths, find_paths, private_folder
 from backends.personas import load_personas
@@ -76,6 +77,7 @@ class Process:
         seen = _state_of(self._paths)
         try:
             await self._start()
+            self._launch()
             gc.freeze()  # what is here now stays, so collections need not look at it
             failed = [f"{name} cannot start: {why.message}" for name, why in self._failed.items()]
             _tell(ready, {"ready": True, "pid": os.getpid(), "failed": failed})
@@ -184,11 +186,27 @@ class Process:
                 if before is not None:
                     await self._runner.stop(before)
                 await self._runner.start(service)
+                self._launch(service.name)
         broken: set[str] = set()
         load_personas(self._paths.personas, lambda name, _: broken.add(name))
         for service in running.values():
             if service.name not in broken:  # it goes on as it was until its file is mended
                 await self._runner.stop(service)
+                with _logged():
+                    remove_launchers(self._paths.launchers, service.name)
+
+    def _launch(self, name: str | None = None) -> None:
+        """Make the commands of one CI; or of all, which in the hub ends those of any other."""
+        cis = {service.name for service in self._runner.services if service.is_ci}
+        elsewhere = {record.name for record in self._context.registry.records() if record.is_ci}
+        folder = self._paths.launchers
+        with _logged():
+            if name is None and self._only is None:
+                taken = keep_launchers(folder, cis | elsewhere)
+            else:
+                taken = add_launchers(folder, cis if name is None else {name})
+            for word in taken:
+                log.warning("%s is left as it is: it is not a launcher of ours", folder / word)
 
 
 def main() -> None:
@@ -241,6 +259,15 @@ def _recorded(paths: Paths, lock: ExitStack) -> Iterator[None]:
         yield
     finally:
         write_hub_record(paths, {**record, "ended_at": time.time()})
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Log what goes wrong with the launchers: a CI answers without them too."""
+    try:
+        yield
+    except TektonError as error:
+        log.error("%s", error.message)
 
 
 def _give_memory_back() -> None:

@@ -54,6 +54,11 @@ class Paths:
         return self.state / "logs"
 
     @property
+    def launchers(self) -> Path:
+        """A command for each CI; last on the PATH of a shell that aish starts."""
+        return self.state / "bin"
+
+    @property
     def turns(self) -> Path:
         """The database of turns."""
         return self.state / "engram.db"

@@ -14,7 +14,7 @@ MAX_NAME = 32
 """Longest name of a CI, a terminal or a service, in characters."""
 
 RESERVED = frozenset(
-    "all chat completion do doctor events help history init list logs messages session shell "
+    "aish all chat completion do doctor events help history init list logs messages session shell "
     "shellenv status team-chat terma tekton up down version".split()
 )
 """Words that `aish` and its shell keep for themselves; no CI may have them as its name."""

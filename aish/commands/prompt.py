@@ -132,6 +132,7 @@ def prompt(
             f'name one: aish {target} --session NAME "…"',
         )
     if not text and not piped and not attachments:
+        _check(target, url, token_file)
         if not no_stdin and sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
             from aish.commands.chat import start
 
@@ -145,7 +146,6 @@ def prompt(
                     token_file=token_file,
                 )
             )
-        _check(target, url, token_file)
         if not no_stdin and sys.stdin.isatty():
             say(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.")
             piped = _read(False, True, flags)

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
 
-from aish.cli import _first_word, app, history
+from aish.cli import VERBS, _first_word, make_app
+from aish.commands.history import history
 from backends.client.blocking import BlockingTekton
 from backends.protocol.messages import History, Turn, Turns, TurnStatus
 from backends.runtime import RESERVED
@@ -55,13 +57,9 @@ def test_the_first_word_is_no_option_and_no_option_s_value(
 
 
 def test_every_verb_is_reserved() -> None:
-    verbs = {
-        command.name or command.callback.__name__
-        for command in app.registered_commands
-        if command.callback
-    }
-    assert verbs
-    assert verbs <= RESERVED
+    assert VERBS.keys() <= RESERVED
+    app = typer.main.get_command(make_app())
+    assert app.commands.keys() == VERBS.keys()  # type: ignore[attr-defined]
 
 
 def test_help_opens_with_an_example_and_spells_ci_out() -> None:
@@ -69,7 +67,6 @@ def test_help_opens_with_an_example_and_spells_ci_out() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.index('aish apollo "') < ran.stdout.index("Options")
     assert "CI (Companion Intelligence)" in ran.stdout
-    assert run().stdout == ran.stdout or "Usage" in run().stderr + run().stdout
 
 
 def test_help_of_a_prompt_names_every_option() -> None:
@@ -81,12 +78,12 @@ def test_help_of_a_prompt_names_every_option() -> None:
         assert option in shown
 
 
-@pytest.mark.parametrize("word", ["status", "chat", "up"])
+@pytest.mark.parametrize("word", ["status", "messages", "up"])
 def test_a_word_that_aish_keeps_for_later_is_no_ci(word: str) -> None:
     ran = run(word, "hello")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith(
-        f"error: aish has no verb {word!r}\nhint: there are: history, list"
+        f"error: aish has no verb {word!r}\nhint: there are: chat, completion, do, history, list, "
     )
 
 

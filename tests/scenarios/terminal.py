@@ -8,7 +8,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 # The terminal becomes the controlling one, so that a typed Ctrl-C is a signal.
@@ -37,15 +37,49 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
 
+    @property
+    def is_lent(self) -> bool:
+        """Whether a shell has lent it to what it runs, so that Ctrl-C, Ctrl-D and Ctrl-Z count."""
+        makes_lines = termios.tcgetattr(self._master)[3] & termios.ICANON
+        return bool(makes_lines) and os.tcgetpgrp(self._master) != self._process.pid
+
     def type(self, text: str) -> None:
         """Type something; character 3 is Ctrl-C, and 4 is Ctrl-D."""
         os.write(self._master, text.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size, of which the program is told by SIGWINCH."""
+        termios.tcsetwinsize(self._master, (rows, columns))
 
     def wait_for(self, text: bytes, timeout_s: float = 20.0) -> None:
         """Wait until the program has written a text."""
         deadline = time.monotonic() + timeout_s
         while text not in self.shown:
             assert self._read(deadline), f"{text!r} is not in {self.shown!r}"
+
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        return self._process.pid
+
+    def read_for(self, seconds: float) -> None:
+        """Take what the program writes within a time."""
+        deadline = time.monotonic() + seconds
+        while self._read(deadline):
+            pass
+
+    def wait_for_more(self, count: int, timeout_s: float = 20.0) -> None:
+        """Wait until the program has written more than so many bytes."""
+        deadline = time.monotonic() + timeout_s
+        while len(self.shown) <= count:
+            assert self._read(deadline), f"nothing came after {self.shown!r}"
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until a condition holds; reads meanwhile, for shells wait until all is read."""
+        deadline = time.monotonic() + 20.0
+        while not condition():
+            assert time.monotonic() < deadline, f"it did not come: {what}; shown: {self.shown!r}"
+            self._read(time.monotonic() + 0.01)
 
     def wait(self, timeout_s: float = 20.0) -> int:
         """Wait for the program's end; returns its status, negative for a signal."""

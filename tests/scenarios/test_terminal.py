@@ -113,11 +113,20 @@ def test_a_terminal_is_not_read_beside_a_prompt(tekton: TektonProcess) -> None:
 
 
 def test_without_a_prompt_a_person_is_asked(tekton: TektonProcess) -> None:
-    terminal = tekton.terminal("mirror")
+    terminal = tekton.terminal("-c", "aish mirror | cat")
     terminal.wait_for(b"Ctrl-D")
     terminal.type("what I type\n\x04")
     assert terminal.wait() == 0
     assert terminal.shown.count(b"what I type") >= 2, "once typed and once answered"
+
+
+def test_a_name_alone_at_a_terminal_is_a_chat(tekton: TektonProcess) -> None:
+    terminal = tekton.terminal("mirror")
+    terminal.wait_for(b"mirror>")
+    terminal.type("what I type\r")
+    terminal.wait_for(b"what I type\r\r\n")
+    terminal.type("/quit\r")
+    assert terminal.wait() == 0
 
 
 def test_nobody_is_asked_for_a_prompt_that_would_go_nowhere(tekton: TektonProcess) -> None:

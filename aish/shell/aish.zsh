@@ -1,0 +1,58 @@
+# The CIs as commands in zsh: the launchers last on PATH, completion, and `aish do`.
+# Reading it again changes nothing.
+
+# The command that was agreed to runs in this shell, as if it had been typed.
+function __aish_do {
+    local AISH_DO_FILE __aish_line
+    AISH_DO_FILE=$(command mktemp "${TMPDIR:-/tmp}/aish-do.XXXXXXXX") || return
+    AISH_SHELL=zsh AISH_DO_FILE=$AISH_DO_FILE command aish "$@"
+    set -- "$?" "$AISH_DO_FILE"
+    __aish_line=$(<"$2")
+    command rm -f -- "$2"
+    unset AISH_DO_FILE
+    if [[ $1 != 0 || -z $__aish_line ]]; then
+        return "$1"
+    fi
+    print -rs -- "$__aish_line"
+    eval "$__aish_line"
+}
+
+function aish {
+    if [[ ${1-} == do ]]; then
+        __aish_do "$@"
+    else
+        command aish "$@"
+    fi
+}
+
+# A CI that has come since is completed too; a program that goes before it keeps its own completion.
+function __aish_follow {
+    emulate -L zsh
+    local -a names=($__aish_launchers/*(N:t))
+    local name
+    if [[ $names == $__aish_seen ]] || (( ! ${+functions[_aish_complete_ci]} )); then
+        return 0
+    fi
+    __aish_seen=$names
+    for name in ${names:#aish}; do
+        if [[ ${name:c} == $__aish_launchers/$name ]]; then
+            compdef _aish_complete_ci $name
+        fi
+    done
+}
+
+function __aish_load {
+    emulate -L zsh
+    if [[ -n ${AISH_LAUNCHERS-} ]]; then
+        typeset -g __aish_launchers=$AISH_LAUNCHERS __aish_seen=
+        path=("${(@)path:#${(b)AISH_LAUNCHERS}}" "$AISH_LAUNCHERS")
+        export PATH
+    fi
+    unset AISH_LAUNCHERS
+    if [[ -o interactive ]] && (( ${+functions[compdef]} )); then
+        . "$1/aish.zsh"
+        . "$1/tekton.zsh"
+        __aish_follow
+    fi
+}
+__aish_load "${${(%):-%x}:A:h:h}/completions"

@@ -1,0 +1,82 @@
+# The prompt of zsh in `aish`: a word that tells it from any other shell, and the marks that tell
+# a terminal where a prompt (A), what is typed (B), its output (C) and its status (D) begin: OSC 133,
+# https://gitlab.freedesktop.org/Per_Bothner/specifications/-/blob/master/proposals/semantic-prompts.md
+
+function __aish_first {
+    local -i last=$?
+    emulate -L zsh
+    if [[ -n $__aish_end && -n $__aish_ran ]]; then
+        builtin printf '\e]133;D;%s\a' $last
+    fi
+    __aish_ran=
+}
+
+# PS1 may be another one at each prompt, or have got something in front of our word. Empty lines
+# that it begins with stay first.
+function __aish_last {
+    emulate -L zsh
+    local own=${PS1//"$__aish_begin"/} lines=
+    if [[ -n $__aish_end ]]; then
+        own=${own//"$__aish_end"/}
+    fi
+    while [[ $own == $'\n'* ]]; do
+        lines+=$'\n'
+        own=${own#?}
+    done
+    PS1=$lines$__aish_begin$own$__aish_end
+    __aish_follow
+}
+
+function __aish_output {
+    emulate -L zsh
+    __aish_ran=1
+    if [[ -n $__aish_end ]]; then
+        builtin printf '\e]133;C\a'
+    fi
+}
+
+# What runs before the first prompt, and after us, may set another one yet.
+function __aish_line {
+    emulate -L zsh
+    add-zle-hook-widget -d line-init __aish_line
+    zle -D __aish_line
+    unfunction __aish_line
+    if [[ $PS1 != *"$__aish_begin"* ]]; then
+        __aish_last
+        zle reset-prompt
+    fi
+}
+
+# Tells whether something else in this shell, or the terminal's own integration, sets the marks.
+function __aish_is_marked {
+    emulate -L zsh
+    zmodload -i zsh/parameter
+    local text=$PS1 name
+    for name in precmd preexec $precmd_functions $preexec_functions; do
+        text+=${functions[$name]-}
+    done
+    [[ $text == *'133;'* ]]
+}
+
+function __aish_prompt {
+    emulate -L zsh
+    typeset -g __aish_ran='' __aish_end='' __aish_begin
+    typeset -ga precmd_functions preexec_functions
+    __aish_begin="%{%}${AISH_PROMPT-aish }"
+    if [[ ${TERM-dumb} != dumb ]] && ! __aish_is_marked; then
+        __aish_begin=$'%{\e]133;A\a%}'${AISH_PROMPT-aish }
+        __aish_end=$'%{\e]133;B\a%}'
+    fi
+    if (( ${#precmd_functions} )); then
+        autoload -Uz add-zle-hook-widget
+        zle -N __aish_line
+        add-zle-hook-widget line-init __aish_line
+    fi
+    precmd_functions=(__aish_first $precmd_functions __aish_last)
+    preexec_functions=(__aish_output $preexec_functions)
+    __aish_last
+}
+
+if (( ! ${+__aish_begin} )); then
+    __aish_prompt
+fi
