@@ -26,7 +26,7 @@ HELP = """
   git diff | aish athena | aish hephaestus  one answer is the next one's input
   aish @all "ship it?"                      every CI; or @builder, apollo,athena
   aish apollo -C "and why?"                 go on with what was said last
-  aish -c 'cat plan.md | prometheus'        one line of it; `aish FILE`: a script
+  aish -c 'cat plan.md | prometheus'        one line; `aish FILE` runs a script
 
 A CI (Companion Intelligence) is anything that reads input and writes output under a name.
 `aish NAME --help` shows the options of a prompt.

@@ -66,6 +66,11 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
+def bare(row: str) -> str:
+    """Return a row without its styles."""
+    return _SGR.sub("", row)
+
+
 def wrap(text: str, width: int) -> list[tuple[int, int]]:
     """Return start and end of each row of at most `width` columns; breaks and spaces fall out.
 
@@ -259,6 +264,11 @@ class Layout:
                 yield from self._split(both if rows else name, room)
 
 
+def warm_up() -> None:
+    """Load what the first inline mark needs, for those who have time to spare before it."""
+    _parser()
+
+
 @cache
 def _parser() -> MarkdownIt:
     """Make the parser of inline marks; importing it takes some 25 ms."""
@@ -295,6 +305,6 @@ def _fit(widths: list[int], room: int) -> list[int]:
 
 
 def _align(row: str, width: int, side: str) -> str:
-    space = width - cells(_SGR.sub("", row))
+    space = width - cells(bare(row))
     left = {"right": space, "center": space // 2}.get(side, 0)
     return " " * left + row + " " * (space - left)

@@ -49,6 +49,66 @@ def terminal_height() -> int:
     return terminal_size().lines
 
 
+class MarkdownRows:
+    """Turn a stream of untrusted Markdown into rows: finished ones once, and what is not finished.
+
+    Args:
+        color: Whether styles are in the rows; they are closed on each.
+        has_tail: Whether unfinished text is kept for `tail`.
+    """
+
+    def __init__(self, color: bool, has_tail: bool) -> None:
+        self._cleaner = Cleaner()
+        self._blocks = BlockSplitter()
+        self._layout = Layout(color)
+        self._partial: list[str] = []
+        self._tail = _Tail() if has_tail else None
+
+    def feed(self, text: str, width: int) -> list[str]:
+        """Take the next piece, cut anywhere; return the rows that it finishes."""
+        text = self._cleaner.feed(text)
+        first, *others = text.split("\n")
+        if first:
+            self._partial.append(first)
+        blocks: list[Block] = []
+        if others:
+            for line in ["".join(self._partial), *others[:-1]]:
+                blocks += self._blocks.feed(line)
+            self._partial = [others[-1]]
+        if self._tail:
+            if blocks or (others and not self._blocks.pending):
+                self._tail.restart(self._unfinished())
+            else:
+                self._tail.add(text)
+        return self._rows(blocks, width)
+
+    def tail(self, width: int, limit: int) -> list[str]:
+        """Return the last rows of what is not finished, as plain text, at most `limit`."""
+        if self._tail is None:
+            return []
+        if width != self._tail.width:
+            self._tail.restart(self._unfinished())
+        return self._tail.rows(width, limit, self._blocks.is_gap_due)
+
+    def finish(self, width: int) -> list[str]:
+        """End the answer: return the rows of what is open; what comes next begins another one."""
+        self._cleaner.finish()
+        line = "".join(self._partial)
+        blocks = self._blocks.feed(line) if line else []
+        blocks += self._blocks.finish()
+        self._partial = []
+        self._blocks = BlockSplitter()
+        if self._tail:
+            self._tail.restart("")
+        return self._rows(blocks, width)
+
+    def _rows(self, blocks: Sequence[Block], width: int) -> list[str]:
+        return [row for block in blocks for row in self._layout.rows(block, width)]
+
+    def _unfinished(self) -> str:
+        return "\n".join([*self._blocks.pending, "".join(self._partial)])
+
+
 class MarkdownWriter:
     """Write a stream of untrusted Markdown as rows of text.
 
@@ -75,11 +135,10 @@ class MarkdownWriter:
         self._width = width
         self._height = height
         self._clock = clock
-        self._cleaner = Cleaner()
-        self._blocks = BlockSplitter()
-        self._layout = Layout(color)
-        self._partial: list[str] = []
-        self._tail = _Tail() if live else None
+        self._rows = MarkdownRows(color, live)
+        self._is_live = live
+        self._drawn: list[str] = []
+        self._drawn_width = 0
         self._drawn_at = float("-inf")
 
     def feed(self, text: str) -> None:
@@ -88,34 +147,19 @@ class MarkdownWriter:
         Live, the unfinished rest is drawn too, unless the last drawing is less than `REFRESH_S`
         ago; `refresh` shows what that held back.
         """
-        text = self._cleaner.feed(text)
-        first, *others = text.split("\n")
-        if first:
-            self._partial.append(first)
-        blocks: list[Block] = []
-        if others:
-            for line in ["".join(self._partial), *others[:-1]]:
-                blocks += self._blocks.feed(line)
-            self._partial = [others[-1]]
-            self._write(blocks)
-        if self._tail:
-            if blocks or (others and not self._blocks.pending):
-                self._tail.restart(self._unfinished())
-            else:
-                self._tail.add(text)
-            if self._clock() - self._drawn_at >= REFRESH_S:
-                self.refresh()
+        size = self._size()
+        self._write(self._rows.feed(text, size[0]), size)
+        if self._is_live and self._clock() - self._drawn_at >= REFRESH_S:
+            self.refresh()
 
     def refresh(self) -> None:
         """Draw the unfinished text as it is now, for a caller that has waited for more."""
-        if self._tail is None:
+        if not self._is_live:
             return
-        size = self._size()
-        text = ""
-        if size != self._tail.size:
-            text = self._tail.erase(size)
-            self._tail.restart(self._unfinished())
-        text += self._tail.draw(size, self._blocks.is_gap_due)
+        width, height = size = self._size()
+        text = self._erased(size) if width != self._drawn_width else ""
+        text += self._redrawn(self._rows.tail(width, min(TAIL_ROWS, height - 1)))
+        self._drawn_width = width
         if text:
             self._put(text)
             self._drawn_at = self._clock()
@@ -125,8 +169,7 @@ class MarkdownWriter:
 
         Afterwards others may write whole lines to the terminal.
         """
-        if self._tail:
-            self._put(self._tail.erase(self._size()))
+        self._put(self._erased(self._size()))
 
     def finish(self) -> None:
         """End the answer: write what is open and leave the cursor at the start of an empty row.
@@ -134,15 +177,9 @@ class MarkdownWriter:
         An empty answer writes nothing. A second call does nothing; the next piece would begin
         another answer.
         """
-        self._cleaner.finish()
-        line = "".join(self._partial)
-        blocks = self._blocks.feed(line) if line else []
-        self._write(blocks + self._blocks.finish())
-        self._partial = []
-        self._blocks = BlockSplitter()
+        size = self._size()
+        self._write(self._rows.finish(size[0]), size)
         self.hide()
-        if self._tail:
-            self._tail.restart("")
 
     def _size(self) -> tuple[int, int]:
         """Return columns and rows to use: a full row would leave open where the cursor is."""
@@ -151,43 +188,17 @@ class MarkdownWriter:
         default = _DEFAULT_SIZE
         return max((width if width > 0 else default.columns) - 1, 1), max(height, 2)
 
-    def _unfinished(self) -> str:
-        return "\n".join([*self._blocks.pending, "".join(self._partial)])
-
-    def _write(self, blocks: Sequence[Block]) -> None:
-        if blocks:
-            size = self._size()
-            rows = [row + "\n" for block in blocks for row in self._layout.rows(block, size[0])]
-            self._put((self._tail.erase(size) if self._tail else "") + "".join(rows))
+    def _write(self, rows: Sequence[str], size: tuple[int, int]) -> None:
+        if rows:
+            self._put(self._erased(size) + "\n".join(rows) + "\n")
 
     def _put(self, text: str) -> None:
         if text:
             self._out.write(text)
             self._out.flush()
 
-
-class _Tail:
-    """Unfinished text: wrapped as far as it has been drawn, and which rows are on the screen."""
-
-    def __init__(self) -> None:
-        self.size = (0, 0)
-        self._rows: deque[str] = deque(maxlen=TAIL_ROWS)
-        self._row = ""
-        self._added: list[str] = []
-        self._drawn: list[str] = []
-
-    def restart(self, text: str) -> None:
-        """Begin anew with a text; the rows on the screen stay until the next drawing."""
-        self._rows.clear()
-        self._row = ""
-        self._added = [text]
-
-    def add(self, text: str) -> None:
-        """Append text; it is wrapped when it is drawn."""
-        self._added.append(text)
-
-    def erase(self, size: tuple[int, int]) -> str:
-        """Return what takes the rows off a screen of that size.
+    def _erased(self, size: tuple[int, int]) -> str:
+        """Return what takes the unfinished rows off a screen of that size.
 
         If its width has changed, the terminal may have wrapped them anew; if it is lower, some
         may have scrolled away. Then they stay, for what stands above is not ours to erase.
@@ -195,21 +206,12 @@ class _Tail:
         drawn, self._drawn = self._drawn, []
         if not drawn:
             return ""
-        if size[0] != self.size[0] or len(drawn) > size[1]:
+        if size[0] != self._drawn_width or len(drawn) > size[1]:
             return "\n"
         return _clear(drawn, 0)
 
-    def draw(self, size: tuple[int, int], has_gap: bool) -> str:
-        """Return what makes a screen of that size show the text as it is now."""
-        self.size = size
-        self._wrap(size[0])
-        limit = min(TAIL_ROWS, size[1] - 1)
-        rows = [*self._rows, self._row.rstrip()]
-        if not any(rows):
-            rows = []
-        elif has_gap and limit > 1:
-            rows = ["", *rows[1 - limit :]]
-        rows = rows[-limit:]
+    def _redrawn(self, rows: list[str]) -> str:
+        """Return what makes the screen show these unfinished rows."""
         old, self._drawn = self._drawn, rows
         if rows == old:
             return ""
@@ -223,14 +225,45 @@ class _Tail:
             return grown[len(old[same]) :]
         return _clear(old, same) + grown
 
-    def _wrap(self, width: int) -> None:
+
+class _Tail:
+    """Unfinished text, wrapped as far as it has been asked for."""
+
+    def __init__(self) -> None:
+        self.width = 0
+        self._rows: deque[str] = deque(maxlen=TAIL_ROWS)
+        self._row = ""
+        self._added: list[str] = []
+
+    def restart(self, text: str) -> None:
+        """Begin anew with a text."""
+        self._rows.clear()
+        self._row = ""
+        self._added = [text]
+
+    def add(self, text: str) -> None:
+        """Append text; it is wrapped when it is asked for."""
+        self._added.append(text)
+
+    def rows(self, width: int, limit: int, has_gap: bool) -> list[str]:
+        """Return the last rows, below an empty one where there is a gap; at most `limit`."""
+        self.width = width
+        self._wrap()
+        rows = [*self._rows, self._row.rstrip()]
+        if not any(rows):
+            return []
+        if has_gap and limit > 1:
+            rows = ["", *rows[1 - limit :]]
+        return rows[-limit:]
+
+    def _wrap(self) -> None:
         """Wrap what was added; the row that it ends in may still change."""
         text = (self._row + "".join(self._added)).expandtabs(_TAB_STOP)
         self._added = []
-        *rows, (start, _) = wrap(text, width)
+        *rows, (start, _) = wrap(text, self.width)
         self._rows.extend(text[first:last] for first, last in rows)
         # Only spaces and marks without width can make a row this long.
-        self._row = text[start : start + _LONGEST * width]
+        self._row = text[start : start + _LONGEST * self.width]
 
 
 def _clear(drawn: Sequence[str], first: int) -> str:

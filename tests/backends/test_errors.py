@@ -17,6 +17,7 @@ EXIT_STATUS = {
     "model_failed": 6,
     "no_model": 6,
     "truncated": 6,
+    "schema_mismatch": 6,
     "protocol": 1,
     "unknown_method": 1,
     "invalid": 1,

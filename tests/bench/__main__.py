@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import crowd, life, startup, store, streaming, throughput
+from tests.bench import chat, crowd, life, shell, startup, store, streaming, throughput
 from tests.bench.figures import Figure, Section
 from tests.bench.install import ROOT, make_venv
 from tests.bench.machine import Machine
@@ -22,7 +22,9 @@ from tests.bench.stage import Stage
 
 MEASUREMENTS: Mapping[str, Callable[[Stage, int], Section]] = {
     "startup": startup.measure,
+    "shell": shell.measure,
     "streaming": streaming.measure,
+    "chat": chat.measure,
     "throughput": throughput.measure,
     "crowd": crowd.measure,
     "hub": life.measure,

@@ -47,6 +47,12 @@ class Terminal:
         """Type something; character 3 is Ctrl-C, and 4 is Ctrl-D."""
         os.write(self._master, text.encode())
 
+    def hang_up(self) -> int:
+        """Close the terminal under the program; returns its status, negative for a signal."""
+        os.close(self._master)
+        self._master = -1
+        return self._process.wait(20.0)
+
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size, of which the program is told by SIGWINCH."""
         termios.tcsetwinsize(self._master, (rows, columns))

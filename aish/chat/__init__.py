@@ -1,0 +1,1 @@
+"""A conversation with one CI or several at a terminal."""
