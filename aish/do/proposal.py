@@ -31,7 +31,7 @@ SCHEMA = {
 """What an answer has to be."""
 
 _SYSTEM = """\
-You turn a wish into one shell command. It runs in {shell} on {system}, in a folder named \
+You turn a wish into one shell command. It runs in {kind} on {system}, in a folder named \
 {folder}; you cannot see what is in it. Prefer one line, programs that are there on most systems, \
 and the way that changes least. Delete and overwrite only where that is asked for. Quote what \
 needs it. Do not ask for anything while it runs. Explain in a few plain sentences what it does and \
@@ -74,7 +74,7 @@ def system_prompt(shell: str) -> str:
     except OSError:
         folder = "(one that is gone)"
     shown = json.dumps(clean_line(folder.encode("utf-8", "replace").decode("utf-8", "replace")))
-    return _SYSTEM.format(shell=shell, system=f"{name} ({system.machine})", folder=shown)
+    return _SYSTEM.format(kind=shell, system=f"{name} ({system.machine})", folder=shown)
 
 
 def schema() -> Schema:

@@ -78,7 +78,7 @@ def _launcher(stage: Stage, hub: Hub, runs: int) -> Figure:
     launcher = hub.home.folder / "state" / "bin" / "mirror"
     rival, ours = take_turns(
         "shell: launcher",
-        runs,
+        runs * 2,  # ten milliseconds each, of which a tenth counts
         [
             partial(_answer_ms, [stage.aish, "mirror", "hi"], hub),
             partial(_answer_ms, [os.fspath(launcher), "hi"], hub),

@@ -77,6 +77,7 @@ async def collect(provider: Provider, prompt: Prompt) -> Outcome:
             if isinstance(piece, Finish):
                 outcome.finish = piece
             else:
+                assert isinstance(piece, str), "these providers tell nothing beside"
                 assert piece, "an empty piece"
                 outcome.pieces.append(piece)
     except TektonError as error:

@@ -80,10 +80,15 @@ def test_a_schema_is_sent_as_the_format() -> None:
         assert server.wait_request().body["format"] == {"type": "object"}
 
 
+def room(**settings: Any) -> int:
+    provider = CASE.provider("http://127.0.0.1:1", **settings)
+    assert isinstance(provider, OllamaProvider)
+    return provider.context_tokens
+
+
 def test_context_tokens_are_num_ctx() -> None:
-    provider = CASE.provider("http://127.0.0.1:1")
-    assert provider.context_tokens == 4096
-    assert CASE.provider("http://127.0.0.1:1", options={"num_ctx": 9}).context_tokens == 9
+    assert room() == 4096
+    assert room(options={"num_ctx": 9}) == 9
     with OllamaServer() as server:
         ask(CASE, server, context_tokens=8192)
         assert server.wait_request().body["options"] == {"num_ctx": 8192}
