@@ -9,28 +9,17 @@ from typing import Annotated
 
 import typer
 
-from aish.options import Debug, TokenFile, Url
+from aish.options import Debug, Model, Session, System, TokenFile, Url
 
 
 def chat(
     target: Annotated[
         str, typer.Argument(metavar="NAME", help="A CI, @role, @all, or names joined by commas.")
     ],
-    session: Annotated[
-        str | None,
-        typer.Option("--session", metavar="WORD", help="Go on with this one: a name, or an id."),
-    ] = None,
+    session: Session = "",
     is_new: Annotated[bool, typer.Option("--new", help="Begin a new conversation.")] = False,
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", metavar="MODEL", help="Answer with this model."),
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            "-s", "--system", metavar="TEXT", help="Use this system prompt instead of the CI's own."
-        ),
-    ] = None,
+    model: Model = "",
+    system: System = None,
     url: Url = None,
     token_file: TokenFile = None,
     debug: Debug = False,
@@ -38,8 +27,8 @@ def chat(
     """aish chat apollo: a conversation; every line is a prompt, and /help tells the rest."""
     raise typer.Exit(
         start(
-            target, session=session, is_new=is_new, model=model, system=system, url=url,
-            token_file=token_file,
+            target, session=session or None, is_new=is_new, model=model or None, system=system,
+            url=url, token_file=token_file,
         )
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aish.options import Debug, TokenFile, Url
+from aish.options import Debug, Model, Timeout, TokenFile, Url, Verbose
 from backends.console import say
 from backends.errors import TektonError, TimedOut, UsageError
 from backends.runtime import canonical
@@ -30,27 +30,18 @@ def do(
     ci: Annotated[
         str, typer.Option("--ci", metavar="NAME", help="The CI that is asked.")
     ] = "ergon",
-    model: Annotated[
-        str, typer.Option("-m", "--model", metavar="MODEL", help="Use this model.")
-    ] = "",
+    model: Model = "",
     only_print: Annotated[
         bool, typer.Option("--print", help="Print the command; do not ask whether to run it.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print command, explanation and dangers as JSON.")
     ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout", metavar="SECONDS", min=0.001, help="Give up after so long (exit status 5)."
-        ),
-    ] = None,
+    timeout: Timeout = None,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="No notices, and no explanation off a terminal.")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Tell model, tokens, cost and times on stderr.")
-    ] = False,
+    verbose: Verbose = False,
     url: Url = None,
     token_file: TokenFile = None,
     debug: Debug = False,

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from aish.options import Debug, TokenFile, Url
+from aish.options import (
+    Debug,
+    Model,
+    Quiet,
+    Session,
+    System,
+    Timeout,
+    TokenFile,
+    Url,
+    Verbose,
+)
 from backends.console import say
 from backends.errors import TektonError, UsageError
 from backends.runtime import canonical, terminal_key
@@ -36,21 +46,8 @@ def prompt(
             metavar="[PROMPT]...", help="The question; '-' reads standard input whatever it is."
         ),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            help="Use this model: provider/model, a provider, or a model.",
-        ),
-    ] = "",
-    system: Annotated[
-        str | None,
-        typer.Option(
-            "-s", "--system", metavar="TEXT", help="Use this system prompt instead of the CI's own."
-        ),
-    ] = None,
+    model: Model = "",
+    system: System = None,
     attach: Annotated[
         list[Path] | None,
         typer.Option(
@@ -66,14 +63,7 @@ def prompt(
             "-C", "--continue", help="Go on with the last conversation of this terminal and CI."
         ),
     ] = False,
-    session: Annotated[
-        str,
-        typer.Option(
-            "--session",
-            metavar="WORD",
-            help="Go on with the conversation of this id or name; a new name begins one.",
-        ),
-    ] = "",
+    session: Session = "",
     schema: Annotated[
         Path | None,
         typer.Option(
@@ -91,19 +81,12 @@ def prompt(
             "--no-stream", help="Print the answer in one piece when it has ended, or broken off."
         ),
     ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout", metavar="SECONDS", min=0.001, help="Give up after so long (exit status 5)."
-        ),
-    ] = None,
+    timeout: Timeout = None,
     no_stdin: Annotated[
         bool, typer.Option("--no-stdin", help="Do not read standard input.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notices on stderr.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Tell model, tokens, cost and times on stderr.")
-    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     url: Url = None,
     token_file: TokenFile = None,
     debug: Debug = False,

@@ -103,9 +103,9 @@ _aish-list() {
 
 _aish-chat() {
     _arguments -s -S : \
-        '--session=[Go on with this one: a name, or an id]:WORD:_aish_sessions' \
+        '--session=[Go on with the conversation of this id or name; a new name begins one]:WORD:_aish_sessions' \
         '--new[Begin a new conversation]' \
-        '(-m --model)'{-m+,--model=}'[Answer with this model]:MODEL: ' \
+        '(-m --model)'{-m+,--model=}'[Use this model: provider/model, a provider, or a model]:MODEL: ' \
         '(-s --system)'{-s+,--system=}'[Use this system prompt instead of the CI'\''s own]:TEXT: ' \
         '--url=[Where: unix:PATH, tcp://…, ws://… or wss://…; default: this machine'\''s hub]:URL: ' \
         '--token-file=[File with the token for --url]:FILE:_files' \
@@ -129,7 +129,7 @@ _aish-history() {
 _aish-do() {
     _arguments -s -S : \
         '--ci=[The CI that is asked]:NAME:_aish_ci' \
-        '(-m --model)'{-m+,--model=}'[Use this model]:MODEL: ' \
+        '(-m --model)'{-m+,--model=}'[Use this model: provider/model, a provider, or a model]:MODEL: ' \
         '--print[Print the command; do not ask whether to run it]' \
         '--json[Print command, explanation and dangers as JSON]' \
         '--timeout=[Give up after so long (exit status 5)]:SECONDS: ' \
