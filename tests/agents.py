@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import sys
 import textwrap
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
+
+from tests.programs import needed
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(os.environ.get("TEKTON_TEST_AGENTS") or ROOT / "build" / "agents")
@@ -33,13 +33,7 @@ CODEX_MODEL = "fake-1"
 
 def real_agent(name: str) -> str:
     """Return the path of a real agent; skip the test where there is none."""
-    found = shutil.which(name, path=str(FOLDER / "node_modules" / ".bin")) or shutil.which(name)
-    if found is None:
-        reason = f"{name} is not installed: npm install --prefix build/agents (see .ci/run)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return needed(name, str(FOLDER / "node_modules" / ".bin"))
 
 
 def claude_settings(command: str) -> dict[str, Any]:

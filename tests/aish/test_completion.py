@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aish.commands.completion import PROGRAMS, SCRIPTS, SHELLS
+from tests.programs import missing, needed
 from tests.scenarios.tekton_process import clean_environment
 from tests.scenarios.terminal import Terminal
 
@@ -104,10 +104,7 @@ class Shell:
     """An interactive shell on a terminal."""
 
     def __init__(self, place: Place, command: list[str], setup: str) -> None:
-        found = shutil.which(command[0])
-        if found is None:
-            pytest.skip(f"{command[0]} is not installed")
-        self._terminal = Terminal([found, *command[1:]], place.environment, place.home)
+        self._terminal = Terminal([needed(command[0]), *command[1:]], place.environment, place.home)
         self.type(f"{setup}\necho REA''DY\n")
         self._terminal.wait_for(b"READY\r\n")
 
@@ -145,7 +142,7 @@ def _start(kind: str, place: Place) -> Shell:
         return Shell(place, ["bash", "--norc"], f"{scripts}; {_LAUNCHERS['bash']}; {options}")
     if kind == "bash-completion":
         if not _BASH_COMPLETION.exists():
-            pytest.skip("the package bash-completion is not installed")
+            missing("the package bash-completion is not installed")
         assert place.completion("install", "bash").returncode == 0
         # the launchers need what the first completion of `aish` loads
         setup = f"source {_BASH_COMPLETION}; _completion_loader aish; {_LAUNCHERS['bash']}"

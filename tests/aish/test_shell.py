@@ -18,6 +18,7 @@ from aish.shell.start import environment_of, find_shell, kind_of, which
 from backends.errors import NotFound, UsageError
 from backends.launchers import launcher_folder
 from backends.paths import find_paths
+from tests.programs import needed
 
 AISH = Path(start.__file__).parents[1] / "aish"
 
@@ -203,7 +204,11 @@ def test_the_environment_can_be_evaluated_whatever_the_path_is(
     line = 'printf "%s\\n" $PATH[-1]' if kind == "fish" else 'printf "%s\\n" "${PATH##*:}"'
     options = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"], "sh": []}[kind]
     ran = subprocess.run(
-        [kind, *options, "-c", text + line], capture_output=True, text=True, check=False, timeout=20
+        [needed(kind), *options, "-c", text + line],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
     )
     assert (ran.stdout, ran.stderr) == (folder + "\n", "")
 
@@ -214,7 +219,7 @@ def test_the_environment_can_be_evaluated_whatever_the_path_is(
 def test_the_shell_that_asks_is_known_by_its_process(shell: str, kind: str) -> None:
     line = f"{sys.executable} {AISH} shellenv; true"
     ran = subprocess.run(
-        [shell, "-c", line], capture_output=True, text=True, check=False, timeout=20,
+        [needed(shell), "-c", line], capture_output=True, text=True, check=False, timeout=20,
         env=os.environ | {"PYTHONPATH": str(AISH.parents[1]), "SHELL": "/bin/nonsense"},
     )  # fmt: skip
     known = {kind, "dash"} if kind == "sh" else {kind}
@@ -238,10 +243,10 @@ def test_a_shell_that_cannot_evaluate_it() -> None:
 
 
 def test_a_line_is_run_by_the_user_s_own_shell() -> None:
-    for shell in ("/bin/bash", "/usr/bin/zsh", "/bin/sh"):
-        ran = run("-c", 'echo "$1|$2"; exit 7', "name", "--help", "-c", SHELL=shell)
+    for shell in ("bash", "sh", "zsh"):
+        ran = run("-c", 'echo "$1|$2"; exit 7', "name", "--help", "-c", SHELL=needed(shell))
         assert (ran.stdout, ran.returncode) == ("--help|-c\n", 7)
-    ran = run("-c", "echo $argv; exit 7", "--help", SHELL="/usr/bin/fish")
+    ran = run("-c", "echo $argv; exit 7", "--help", SHELL=needed("fish"))
     assert (ran.stdout, ran.returncode) == ("--help\n", 7)
 
 
@@ -255,7 +260,7 @@ def test_a_start_file_does_not_take_the_launchers_from_a_line(tmp_path: Path) ->
     (tmp_path / ".config/fish").mkdir(parents=True)
     (tmp_path / ".config/fish/config.fish").write_text("set -gx PATH /usr/bin /bin")
     for shell in ("zsh", "fish"):
-        ran = run("-c", "sh -c 'echo $PATH'", SHELL=f"/usr/bin/{shell}", HOME=str(tmp_path))
+        ran = run("-c", "sh -c 'echo $PATH'", SHELL=needed(shell), HOME=str(tmp_path))
         assert ran.stdout == f"/usr/bin:/bin:{launcher_folder()}\n", ran.stderr
 
 

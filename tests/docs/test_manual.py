@@ -11,6 +11,7 @@ import pytest
 
 from docs.commands import Command, aish_commands, aish_prompt, tekton_commands
 from tests.docs.pages import DOCS, name_of
+from tests.programs import needed
 
 MANUALS = sorted((DOCS / "man").glob("*.1"))
 PROGRAMS = {"aish.1": [aish_commands(), aish_prompt()], "tekton.1": [tekton_commands()]}
@@ -18,8 +19,7 @@ PROGRAMS = {"aish.1": [aish_commands(), aish_prompt()], "tekton.1": [tekton_comm
 
 def _shown(page: Path, columns: int = 300) -> tuple[str, str]:
     """Return what `man` shows of a page, and what it warns of."""
-    if shutil.which("man") is None:
-        pytest.skip("man is not installed")
+    needed("man")
     environment = os.environ | {"LC_ALL": "C.UTF-8", "MANWIDTH": str(columns), "MANROFFOPT": "-c"}
     ran = subprocess.run(
         ["man", "--warnings", "-l", str(page)],

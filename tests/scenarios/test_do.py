@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.model_servers import Fault, FaultKind, OllamaServer, Script
+from tests.programs import needed
 from tests.scenarios.tekton_process import TektonProcess
 from tests.scenarios.terminal import Terminal
 
@@ -268,9 +268,7 @@ def test_a_shell_that_asked_for_it_gets_the_command_to_run_itself(
 def test_the_shell_itself_reads_the_history_that_was_written(
     tekton: TektonProcess, propose: Callable[..., None], shell: Callable[..., None], name: str
 ) -> None:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"there is no {name}")
+    path = needed(name)
     shell(SHELL=path)
     command = "printf '%s\\n' 'à \\ b'\necho second"
     propose(command)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tests.programs import needed
 from tests.scenarios.tekton_process import BIN, TektonProcess
 from tests.scenarios.terminal import Terminal
 
@@ -52,6 +53,7 @@ class UserShell:
         home: Path | None = None,
         program: str = str(BIN / "aish"),
     ) -> None:
+        path = needed(kind)
         self._folder = tempfile.TemporaryDirectory(prefix="tks-home-", ignore_cleanup_errors=True)
         self.kind = kind
         self.home = home or Path(self._folder.name)
@@ -60,7 +62,7 @@ class UserShell:
         file.write_text(start_file, encoding="utf-8")
         # where this is missing, a fish that starts reads all manual pages for its completion
         (self.home / ".local/share/fish/generated_completions").mkdir(parents=True, exist_ok=True)
-        changed = {"HOME": str(self.home), "SHELL": f"/usr/bin/{kind}"} | dict(variables or {})
+        changed = {"HOME": str(self.home), "SHELL": path} | dict(variables or {})
         environment = {
             name: value
             for name, value in (tekton.environment | changed).items()
