@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-from backends.runtime import absolute
+from backends.runtime import absolute, is_private
 
 TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
 if TYPE_CHECKING:
@@ -61,6 +61,23 @@ def launcher_folder() -> str:
     from backends.paths import find_paths
 
     return os.fspath(find_paths().launchers)
+
+
+def safe_folder() -> str:
+    """Return the folder of launchers for a PATH; it may still be missing.
+
+    Raises:
+        TektonError: Others could put programs there.
+    """
+    folder = launcher_folder()
+    if os.path.lexists(folder) and not is_private(folder):
+        from backends.errors import TektonError
+
+        raise TektonError(
+            f"the folder of launchers {folder} is not this user's alone, or is a link",
+            "look at it with `ls -ld`; `tekton up` mends its mode, or makes it anew",
+        )
+    return folder
 
 
 def add_launchers(folder: Path, names: Collection[str]) -> list[str]:

@@ -57,6 +57,9 @@ def prompt(
             help="Send a text file or an image too; may be repeated.",
         ),
     ] = None,
+    is_new: Annotated[
+        bool, typer.Option("--new", help="Without a prompt: begin a new chat, as each prompt does.")
+    ] = False,
     continues: Annotated[
         bool,
         typer.Option(
@@ -116,20 +119,21 @@ def prompt(
         )
     if not text and not piped and not attachments:
         _check(target, url, token_file)
-        if not no_stdin and sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+        if not words and not no_stdin and _is_person() and not as_json:
             from aish.commands.chat import start
 
             raise typer.Exit(
                 start(
                     target,
                     session=session or None,
+                    is_new=is_new,
                     model=model or None,
                     system=system,
                     url=url,
                     token_file=token_file,
                 )
             )
-        if not no_stdin and sys.stdin.isatty():
+        if not words and not no_stdin and sys.stdin.isatty():
             say(f"Your prompt for {target}; end it with Ctrl-D on a line of its own.")
             piped = _read(False, True, flags)
         if not piped:
@@ -153,6 +157,10 @@ def prompt(
         schema=_read_schema(schema) if schema else None,
     )  # fmt: skip
     raise typer.Exit(asyncio.run(ask(target, chat, options)))
+
+
+def _is_person() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _read_schema(path: Path) -> Schema:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from aish.shell.start import FOLDER, kind_of, quoted_for_fish
-from backends.launchers import launcher_folder
+from backends.launchers import safe_folder
 
 KINDS = ("bash", "zsh", "fish", "sh", "dash", "ksh", "ash")
 """The shells that can evaluate it; the first three get completion and `aish do` as well."""
@@ -18,7 +18,7 @@ def print_environment(shell: str = "") -> None:
     Raises:
         UsageError: Nothing can be printed for this shell.
     """
-    text = environment_text(kind_of(shell) if shell else _kind_around(), launcher_folder())
+    text = environment_text(kind_of(shell) if shell else _kind_around(), safe_folder())
     sys.stdout.buffer.write(os.fsencode(text))
     sys.stdout.flush()
 

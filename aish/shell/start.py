@@ -9,7 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 
-from backends.launchers import launcher_folder
+from backends.launchers import safe_folder
 from backends.runtime import absolute
 
 TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
@@ -32,7 +32,7 @@ def start(request: Request) -> NoReturn:
         NotFound: The shell or the script is not there.
         TektonError: It cannot be run or read.
     """
-    folder = launcher_folder()
+    folder = safe_folder()
     environment = environment_of(os.environ, folder)
     shell = find_shell(request.shell, environment, is_script=request.file is not None)
     if request.file is not None:

@@ -18,7 +18,7 @@ START_HINT = "`tekton up` starts it"
 PATIENCE_S = 10.0
 """How long a service may be silent where nothing keeps it busy, in seconds."""
 
-_VERBS = ("list", "history")
+_VERBS = ("list", "chat", "history", "session", "shell", "shellenv", "completion")
 
 
 def target(request: Request[Any]) -> tuple[str, bool]:

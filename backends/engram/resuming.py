@@ -13,7 +13,7 @@ from backends.engram.tables import sessions, storable, turns
 from backends.engram.titles import NAMES, check_name, is_id_like, is_name
 from backends.engram.turns import read_turns
 from backends.errors import NotFound, UsageError
-from backends.protocol.messages import Resumed, ResumeSession
+from backends.protocol.messages import Resumed, ResumeSession, TurnStatus
 
 
 def resume(
@@ -82,9 +82,8 @@ def begin_named(
 
 def _goes_on(row: Row[Any], after: str | None, connection: Connection) -> Resumed:
     parent = find_turn(connection, row.id, after) if after else row.head
-    has_moved = bool(after) and parent != row.head and parent in path(row.head, connection)
-    if after == "":
-        parent = None
+    parent = None if after == "" else parent
+    has_moved = after is not None and _has_moved(row.head, parent, connection)
     way = list(path(parent, connection).values())
     kept = fitting(read_turns(way, connection))
     return Resumed(
@@ -95,6 +94,19 @@ def _goes_on(row: Row[Any], after: str | None, connection: Connection) -> Resume
         is_new=row.head is None,
         has_moved=has_moved,
     )
+
+
+def _has_moved(head: str | None, parent: str | None, connection: Connection) -> bool:
+    """Tell whether others went on from a turn; one that failed without a word does not count."""
+    if head is None or head == parent:
+        return False
+    numbers = path(head, connection)
+    if parent is not None and parent not in numbers:
+        return False
+    since = [number for number in numbers.values() if number > numbers.get(parent or "", 0)]
+    is_heard = (turns.c.answer != "") | (turns.c.status == TurnStatus.RUNNING.value)
+    heard = select(turns.c.number).where(turns.c.number.in_(since), is_heard).limit(1)
+    return connection.execute(heard).first() is not None
 
 
 def path(turn: str | None, connection: Connection) -> dict[str, int]:

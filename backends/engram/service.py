@@ -48,8 +48,12 @@ class Engram(Service):
 
     name = "engram"
 
-    def __init__(self, context: Context, clean_up_every_s: float = _DAY_S) -> None:
+    def __init__(
+        self, context: Context, clean_up_every_s: float = _DAY_S, try_again_s: float = 30.0
+    ) -> None:
         super().__init__(context)
+        self._is_dirty = asyncio.Event()
+        self._try_again_s = try_again_s
         self._database = Database(context.paths.turns, metadata, MIGRATIONS, HEAD)
         self._turns = TurnStore(self._database)
         self._sessions = SessionStore(self._database)
@@ -132,16 +136,23 @@ class Engram(Service):
             self.context.publish(
                 f"service.{self.name}.removed", sessions=removed.sessions, turns=removed.turns
             )
+            self._is_dirty.set()
             await self._database.scrub()
+            self._is_dirty.clear()
         return removed
 
     async def _keep_clean(self) -> None:
         while True:
             try:
                 await self._keep(self._clean_up())
+                self._is_dirty.clear()
             except StorageError as error:
-                log.warning("%s; it is tried again later", error.message)
-            await asyncio.sleep(self._clean_up_every_s)
+                log.warning("%s; it is tried again", error.message)
+                self._is_dirty.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._clean_up_every_s):
+                    await self._is_dirty.wait()
+                    await asyncio.sleep(self._try_again_s)
 
     async def _clean_up(self) -> None:
         """Delete what is kept no longer, and what a deletion that was cut short has left."""

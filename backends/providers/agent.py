@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -26,6 +27,7 @@ from backends.providers.agent_kinds import AGENTS, NESTING, Room
 from backends.providers.agent_process import MAX_LINE, AgentProcess, LineTooLong
 from backends.providers.base import Finish, KeySource, Notice, Probe, Prompt, Settings
 from backends.providers.remote import check
+from backends.registry import is_running
 
 CONTEXT_TOKENS = 100_000
 SILENCE_S = 600.0
@@ -38,6 +40,9 @@ _KNOWN = tuple(
 _MODEL = re.compile(r"[A-Za-z0-9][\w.:/@\[\]-]{0,199}")
 _IS_LOGIN = re.compile(r"\b401\b|/login|log ?in\b|logged in|authenticat|api key", re.IGNORECASE)
 _IS_OLD = re.compile(r"unknown option|unexpected argument|unknown feature", re.IGNORECASE)
+
+_ROOMS = "tekton-agent-"
+"""Temporary folders begin so; the pid of the process that made one follows."""
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +179,8 @@ class AgentProvider:
                 f"{self._folder}, where {self.name} is to work, is not there",
                 f"`mkdir -p {shlex.quote(str(self._folder))}`, or `tekton config edit`",
             )
-        files = Path(tempfile.mkdtemp(prefix="tekton-agent-"))  # of this user alone
+        _remove_left_rooms()
+        files = Path(tempfile.mkdtemp(prefix=f"{_ROOMS}{os.getpid()}-"))  # of this user alone
         if self._folder:
             return Room(files, self._folder)
         (files / "empty").mkdir(mode=0o700)
@@ -290,3 +296,16 @@ async def _version_of(program: str, timeout_s: float) -> str:
     if status or not said:
         raise ModelError(f"status {status} {shown(process.errors)}".strip())
     return shown(said[0])
+
+
+def _remove_left_rooms() -> None:
+    """Remove the rooms of processes that were killed before they could do it themselves."""
+    for room in Path(tempfile.gettempdir()).glob(f"{_ROOMS}*-*"):
+        pid = room.name.removeprefix(_ROOMS).partition("-")[0]
+        try:
+            found = room.lstat()
+        except OSError:
+            continue
+        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if is_ours and pid.isdecimal() and len(pid) < 10 and not is_running(int(pid)):
+            shutil.rmtree(room, ignore_errors=True)

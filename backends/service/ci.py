@@ -124,7 +124,7 @@ class CIService(Service):
         An answer without its history is better than none: so a memory that is away is told.
         """
         fresh = Resumed(session=uuid.uuid4().hex)
-        if not chat.session and not chat.continues:
+        if not chat.session and not chat.continues and not chat.after:
             return fresh, None
         if not self.context.config.engram.enabled:
             return fresh, "nothing is remembered: `enabled` of [engram] is false"

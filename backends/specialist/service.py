@@ -14,7 +14,7 @@ from backends.providers.base import CONTEXT_TOKENS, Finish, Notice, Prompt
 from backends.providers.models import Models
 from backends.service.base import Context
 from backends.service.ci import CIService, Finished, user_text
-from backends.specialist.history import with_history
+from backends.specialist.history import tokens, with_history
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,9 @@ class Specialist(CIService):
         prompt = self._prompt(chat, model_name)
         room = getattr(provider, "context_tokens", CONTEXT_TOKENS)
         prompt, left_out = with_history(prompt, turns, room)
+        size = tokens(prompt.text) + tokens(prompt.system or "")
+        if size > room:
+            yield Piece(notice=_too_long(size, room, provider_name))
         if left_out:
             yield Piece(notice=_left_out(left_out, len(turns), room, provider_name))
         items = provider.stream(prompt)
@@ -136,4 +139,11 @@ def _left_out(count: int, of: int, room: int, provider: str) -> str:
     return (
         f"{count} of the {of} turns before this one {are} left out, the oldest first: "
         f"{provider} takes {room} tokens (`context_tokens`)"
+    )
+
+
+def _too_long(size: int, room: int, provider: str) -> str:
+    return (
+        f"this prompt has about {size} tokens, and {provider} takes {room} (`context_tokens`): "
+        "the model may see only a part of it"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from backends import launchers
-from backends.errors import StorageError
-from backends.launchers import add_launchers, keep_launchers, remove_launchers
+from backends.errors import StorageError, TektonError
+from backends.launchers import add_launchers, keep_launchers, remove_launchers, safe_folder
 
 ROOT = Path(launchers.__file__).parents[1]
 
@@ -138,3 +138,17 @@ def test_a_launcher_says_that_there_is_no_hub(folder: Path) -> None:
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (4, "")
     assert "tekton up" in ran.stderr
+
+
+def test_a_folder_that_others_may_write_to_is_on_no_path(tekton_home: Path) -> None:
+    assert safe_folder() == str(tekton_home / "state" / "bin"), "it may still be made"
+    folder = tekton_home / "state" / "bin"
+    folder.mkdir(parents=True, mode=0o700)
+    assert safe_folder() == str(folder)
+    folder.chmod(0o777)
+    with pytest.raises(TektonError, match="is not this user's alone"):
+        safe_folder()
+    folder.rmdir()
+    folder.symlink_to(tekton_home)
+    with pytest.raises(TektonError, match="is not this user's alone"):
+        safe_folder()

@@ -25,12 +25,14 @@ A, B = "a" * 32, "b" * 32
 
 @contextlib.asynccontextmanager
 async def memory(
-    context: StageContext | None = None, clean_up_every_s: float = 86400.0
+    context: StageContext | None = None,
+    clean_up_every_s: float = 86400.0,
+    try_again_s: float = 30.0,
 ) -> AsyncIterator[tuple[Client, StageContext]]:
     """Start an Engram, give a client of it, and stop it."""
     context = context or StageContext()
     private_folder(context.paths.state)
-    service = Engram(context, clean_up_every_s)
+    service = Engram(context, clean_up_every_s, try_again_s)
     await service.start()
     try:
         async with client_of(service) as client:

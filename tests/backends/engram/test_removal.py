@@ -132,7 +132,7 @@ def test_a_file_that_was_written_without_care_is_cleaned() -> None:
 def test_another_process_that_still_reads_is_told_and_the_rest_follows_later() -> None:
     async def main() -> None:
         context = StageContext()
-        async with memory(context) as (client, _):
+        async with memory(context, try_again_s=0.01) as (client, _):
             await store(client, turn("t1", prompt=secret(1)))
             path = context.paths.turns
             with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -143,7 +143,6 @@ def test_another_process_that_still_reads_is_told_and_the_rest_follows_later() -
                 assert "lsof" in str(raised.value.hint)
             assert (await client.call(ListSessions())).sessions == ()
             assert b"secret1x" in raw()
-        async with memory(context, clean_up_every_s=0.01):
             async with asyncio.timeout(10):
                 while b"secret1x" in raw():
                     await asyncio.sleep(0.01)

@@ -81,19 +81,30 @@ def test_what_is_asked_again_branches_and_nothing_is_lost() -> None:
 def test_it_can_go_on_from_its_beginning() -> None:
     async def work(client: Client) -> None:
         await store(client, *line("t1", "t2"))
-        assert await client.call(resume(A, after="")) == Resumed(session=A)
+        assert await client.call(resume(A, after="")) == Resumed(session=A, has_moved=True)
 
     ask(work)
 
 
 @pytest.mark.parametrize(
     ("after", "has_moved"),
-    [(None, False), ("", False), ("t3", False), ("t2", True), ("t1", True), ("side", False)],
+    [(None, False), ("", True), ("t3", False), ("t2", True), ("t1", True), ("side", False)],
 )
 def test_others_who_went_on_meanwhile_are_told(after: str | None, has_moved: bool) -> None:
     async def work(client: Client) -> None:
         await store(client, turn("t1"), turn("side", "t1"), turn("t2", "t1"), turn("t3", "t2"))
         assert (await client.call(resume(A, after=after))).has_moved is has_moved
+
+    ask(work)
+
+
+def test_turns_that_failed_without_a_word_are_no_going_on() -> None:
+    async def work(client: Client) -> None:
+        failed = turn("t2", "t1", answer="", status=TurnStatus.FAILED)
+        await store(client, turn("t1"), failed)
+        assert not (await client.call(resume(A, after="t1"))).has_moved
+        await store(client, turn("t3", "t2", answer="", status=TurnStatus.RUNNING))
+        assert (await client.call(resume(A, after="t1"))).has_moved
 
     ask(work)
 

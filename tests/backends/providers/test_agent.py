@@ -555,6 +555,13 @@ def test_an_agent_ends_when_its_hub_is_killed(fake: Any, tmp_path: Path) -> None
         holder.send_signal(signal.SIGKILL)
     pid = agent.runs[0]["pid"]
     wait_until(lambda: not is_running(pid), "it is ended")
+    assert list(tmp_path.glob("tekton-agent-*"))
+    ran = subprocess.run(
+        [sys.executable, "-c", _HOLDER, json.dumps(agent.settings | {"command": "/bin/false"})],
+        env=environment, capture_output=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert ran.returncode, "that agent fails"
+    assert not list(tmp_path.glob("tekton-agent-*")), "the next one tidies up"
 
 
 # -- how each is called ------------------------------------------------------------------------

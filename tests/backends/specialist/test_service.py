@@ -294,3 +294,21 @@ def test_providers_are_closed_with_the_last_specialist(provider: FakeProvider) -
         assert provider.is_closed
 
     run(work())
+
+
+def test_a_prompt_that_is_longer_than_the_model_takes_is_told(provider: FakeProvider) -> None:
+    provider.context_tokens = 50  # type: ignore[attr-defined]
+
+    async def notices(text: str) -> list[str | None]:
+        async with client_of(make(provider)) as client:
+            return [
+                item.notice
+                async for item in client.stream(Chat(prompt=text))
+                if isinstance(item, Piece) and item.notice
+            ]
+
+    assert run(notices("short")) == []
+    [told] = run(notices("x" * 300))
+    assert told is not None
+    assert told.startswith("this prompt has about 1")
+    assert "takes 50" in told
