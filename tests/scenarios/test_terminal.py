@@ -129,6 +129,12 @@ def test_a_name_alone_at_a_terminal_is_a_chat(tekton: TektonProcess) -> None:
     assert terminal.wait() == 0
 
 
+def test_an_empty_prompt_of_a_script_is_no_chat(tekton: TektonProcess) -> None:
+    terminal = tekton.terminal("-c", 'aish mirror "$NOTHING"')
+    assert terminal.wait() == 2
+    assert b"there is no prompt" in terminal.shown
+
+
 def test_nobody_is_asked_for_a_prompt_that_would_go_nowhere(tekton: TektonProcess) -> None:
     terminal = tekton.terminal("nosuch")
     assert terminal.wait() == 3
