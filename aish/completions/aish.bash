@@ -7,7 +7,7 @@ _aish_describe() {
     case $1 in
         '')
             commands='list chat history do shell shellenv session completion'
-            options='-m --model -s --system -a --attach -C --continue --session --schema --json --no-stream --timeout --no-stdin -q --quiet -v --verbose --url --token-file --debug --version -c -h --help'
+            options='-m --model -s --system -a --attach --new -C --continue --session --schema --json --no-stream --timeout --no-stdin -q --quiet -v --verbose --url --token-file --debug --version -c -h --help'
             valued='-m= --model= -s= --system= -a=<file> --attach=<file> --session=<session> --schema=<file> --timeout= --url= --token-file=<file> -c='
             arguments='<cis>|<file> <file>...'
             ;;

@@ -168,6 +168,7 @@ complete -c aish -n '__aish_at "" 0' -a completion -d 'TAB completes commands, o
 complete -c aish -n '__aish_at ""' -s m -l model -x -d 'Use this model: provider/model, a provider, or a model'
 complete -c aish -n '__aish_at ""' -s s -l system -x -d 'Use this system prompt instead of the CI\'s own'
 complete -c aish -n '__aish_at ""' -s a -l attach -r -F -d 'Send a text file or an image too; may be repeated'
+complete -c aish -n '__aish_at ""' -l new -d 'Without a prompt: begin a new chat, as each prompt does'
 complete -c aish -n '__aish_at ""' -s C -l continue -d 'Go on with the last conversation of this terminal and CI'
 complete -c aish -n '__aish_at ""' -l session -x -a '(__aish_sessions)' -d 'Go on with the conversation of this id or name; a new name begins one'
 complete -c aish -n '__aish_at ""' -l schema -r -F -d 'Print the answer once it fits a JSON schema; it is asked twice at most'

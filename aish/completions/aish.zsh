@@ -58,6 +58,7 @@ _aish-() {
         '(-m --model)'{-m+,--model=}'[Use this model: provider/model, a provider, or a model]:MODEL: ' \
         '(-s --system)'{-s+,--system=}'[Use this system prompt instead of the CI'\''s own]:TEXT: ' \
         '*'{-a+,--attach=}'[Send a text file or an image too; may be repeated]:FILE:_files' \
+        '--new[Without a prompt: begin a new chat, as each prompt does]' \
         '(-C --continue)'{-C,--continue}'[Go on with the last conversation of this terminal and CI]' \
         '--session=[Go on with the conversation of this id or name; a new name begins one]:WORD:_aish_sessions' \
         '--schema=[Print the answer once it fits a JSON schema; it is asked twice at most]:FILE:_files' \
@@ -332,6 +333,7 @@ _aish_complete_ci() {
         '(-m --model)'{-m+,--model=}'[Use this model: provider/model, a provider, or a model]:MODEL: ' \
         '(-s --system)'{-s+,--system=}'[Use this system prompt instead of the CI'\''s own]:TEXT: ' \
         '*'{-a+,--attach=}'[Send a text file or an image too; may be repeated]:FILE:_files' \
+        '--new[Without a prompt: begin a new chat, as each prompt does]' \
         '(-C --continue)'{-C,--continue}'[Go on with the last conversation of this terminal and CI]' \
         '--session=[Go on with the conversation of this id or name; a new name begins one]:WORD:_aish_sessions' \
         '--schema=[Print the answer once it fits a JSON schema; it is asked twice at most]:FILE:_files' \

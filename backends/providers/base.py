@@ -87,7 +87,7 @@ class Provider(Protocol):
 
     Constructed with the provider's name and its settings: `Provider(name, settings, get_key)`.
     One whose requests hold another number of tokens than `CONTEXT_TOKENS` has an attribute
-    `context_tokens`.
+    `context_tokens`, and `is_context_set` where its owner has said so: then it is no guess.
     """
 
     name: str

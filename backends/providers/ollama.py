@@ -53,6 +53,7 @@ class OllamaProvider(RemoteProvider["AsyncClient", "ChatResponse"]):
             self._options = {"num_ctx": self.context_tokens, **self._options}
         elif type(self._options.get("num_ctx")) is int:
             self.context_tokens = self._options["num_ctx"]
+            self.is_context_set = True
 
     async def probe(self, timeout_s: float) -> Probe:
         """Ask for the models: `model` of the settings, else llama3.3:70b, else the newest first.

@@ -72,6 +72,7 @@ class RemoteProvider(ABC, Generic[ClientT, PartT]):
         self._model = self._text("model")
         self._read_timeout_s = self._seconds("read_timeout_s")
         self.context_tokens = self._count("context_tokens") or self.CONTEXT_TOKENS
+        self.is_context_set = "context_tokens" in settings
         self._address = address
         self._faults = faults
         self._key = Once(get_key)

@@ -80,7 +80,7 @@ class Specialist(CIService):
         room = getattr(provider, "context_tokens", CONTEXT_TOKENS)
         prompt, left_out = with_history(prompt, turns, room)
         size = tokens(prompt.text) + tokens(prompt.system or "")
-        if size > room:
+        if size > room and getattr(provider, "is_context_set", False):
             yield Piece(notice=_too_long(size, room, provider_name))
         if left_out:
             yield Piece(notice=_left_out(left_out, len(turns), room, provider_name))

@@ -141,8 +141,8 @@ def test_another_process_that_still_reads_is_told_and_the_rest_follows_later() -
                 with pytest.raises(StorageError, match="another process reads it") as raised:
                     await client.call(RemoveSessions(sessions=(A,)))
                 assert "lsof" in str(raised.value.hint)
-            assert (await client.call(ListSessions())).sessions == ()
-            assert b"secret1x" in raw()
+                assert (await client.call(ListSessions())).sessions == ()
+                assert b"secret1x" in raw()
             async with asyncio.timeout(10):
                 while b"secret1x" in raw():
                     await asyncio.sleep(0.01)

@@ -308,6 +308,8 @@ def test_a_prompt_that_is_longer_than_the_model_takes_is_told(provider: FakeProv
             ]
 
     assert run(notices("short")) == []
+    assert run(notices("x" * 300)) == [], "it may be a guess"
+    provider.is_context_set = True  # type: ignore[attr-defined]
     [told] = run(notices("x" * 300))
     assert told is not None
     assert told.startswith("this prompt has about 1")
