@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
+import signal
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from backends.protocol.messages import Answer, Chat, Piece
 _MAX_TRIES = 64
 """Places of an answer at which JSON is looked for; a hostile one has a bracket at each."""
 
+_PATIENCE_S = 5.0
+"""How long a check may take: patterns, and schemas that refer to themselves, know no end."""
+
 _MAX_REASON = 300
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -24,6 +29,10 @@ _OPENING = re.compile(r"[{\[]")
 _UNREADABLE = (ValueError, RecursionError)  # a number may have too many digits, too
 
 Stream = Callable[[Chat], AsyncGenerator[Any, None]]
+
+
+class _TooLong(BaseException):
+    """A check has taken too long; nothing on its way may take it for an error of its own."""
 
 
 class Schema:
@@ -55,26 +64,48 @@ class Schema:
     def check(self, text: str) -> str:
         """Return the JSON of an answer as it stands there, without fence and prose around it.
 
+        It works in the main thread only, where a signal can end it.
+
         Raises:
             SchemaMismatch: There is none that fits; the message has the reason and the path.
         """
+        try:
+            with _bounded():
+                fit, reason = self._search(text)
+        except _TooLong as error:
+            raise SchemaMismatch(
+                f"the answer cannot be held to the schema: the check took longer than "
+                f"{_PATIENCE_S:g} s"
+            ) from error
+        if fit is None:
+            raise SchemaMismatch(f"the answer does not fit the schema: {_short(reason)}")
+        return fit
+
+    def _search(self, text: str) -> tuple[str | None, str]:
+        """Return the JSON that fits, or why there is none."""
         unreadable = misfit = ""
         for candidate in _candidates(text):
             try:
-                found = self._reason_against(_read(candidate))
+                value = _read(candidate)
             except _UNREADABLE as error:
                 unreadable = unreadable or _unreadable(error)
                 continue
+            found = self._reason_against(value)
             if found is None:
-                return candidate
+                return candidate, ""
             misfit = misfit or found
-        raise SchemaMismatch(f"the answer does not fit the schema: {_short(misfit or unreadable)}")
+        return None, misfit or unreadable
 
     def _reason_against(self, value: Any) -> str | None:
         from jsonschema.exceptions import best_match
 
-        error = best_match(self._validator.iter_errors(value))
-        return f"{error.json_path}: {error.message}" if error else None
+        try:
+            error = best_match(self._validator.iter_errors(value))
+            return f"{error.json_path}: {error.message}" if error else None
+        except RecursionError as error:
+            return _unreadable(error)
+        except Exception as error:  # noqa: BLE001 - whatever a keyword fails of, it does not fit
+            return f"$: it cannot be checked: {error}"
 
 
 def read_schema(path: Path) -> Schema:
@@ -181,7 +212,22 @@ def _candidates(text: str) -> Iterator[str]:
 
 def _read(text: str) -> Any:
     """Read JSON as RFC 8259 has it; a key that stands twice means something else to each reader."""
-    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+    return json.loads(
+        text, parse_constant=_no_number, object_pairs_hook=_object, parse_int=_integer,
+        parse_float=_float,
+    )  # fmt: skip
+
+
+def _integer(digits: str) -> int:
+    _float(digits)
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"a number of {len(digits)} digits is too large: {digits[:20]}")
+    return number
 
 
 def _no_number(word: str) -> Any:
@@ -201,6 +247,22 @@ def _unreadable(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"$: not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
     return f"$: {'nested too deeply' if isinstance(error, RecursionError) else error}"
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Let nothing take longer than `_PATIENCE_S`; a search for a pattern heeds signals, too."""
+
+    def end(*_: object) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S, 1.0)  # again, where one is swallowed
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _short(reason: str) -> str:
@@ -226,6 +288,8 @@ def _validator(document: Mapping[str, Any], name: str) -> Any:
     kind = kind or Draft202012Validator
     try:
         kind.check_schema(document)
+    except OverflowError as error:  # of a pattern's `{…}`
+        raise UsageError(f"{name} is no valid JSON schema: {error}") from error
     except SchemaError as error:
         reason = _short(f"{error.json_path}: {error.message}")
         raise UsageError(f"{name} is no valid JSON schema: {reason}") from error

@@ -69,7 +69,7 @@ def do(
     command = confirmed(proposal, name, terminal)
     if command is None:
         raise typer.Exit(_DECLINED)
-    _run(command, shell, name)
+    _run(command, shell, name, quiet)
 
 
 def _chat(words: list[str], ci: str, model: str, shell: str, quiet: bool) -> Chat:
@@ -142,16 +142,19 @@ def _propose(
 
 def _print(proposal: Proposal, shell: str, quiet: bool) -> None:
     """Print the command alone on stdout, and beside it what a person has to know."""
-    from aish.do.confirm import show_dangers
+    from aish.do.confirm import show_dangers, show_explanation
 
     print(proposal.command, flush=True)
     if not quiet and proposal.explanation:
-        print(proposal.explanation, file=sys.stderr)
+        if sys.stderr.isatty():
+            show_explanation(proposal.explanation, sys.stderr)
+        else:
+            print(proposal.explanation, file=sys.stderr)
     show_dangers(proposal.dangers(shell), sys.stderr)
 
 
-def _run(command: str, shell: str, name: str) -> None:
-    from aish.do.run import hand_over, remember, run_in_shell
+def _run(command: str, shell: str, name: str, quiet: bool) -> None:
+    from aish.do.run import hand_over, lost_change, remember, run_in_shell
 
     file = os.environ.get("AISH_DO_FILE")
     if file:
@@ -160,4 +163,7 @@ def _run(command: str, shell: str, name: str) -> None:
     problem = remember(command, name)
     if problem:
         say(f"warning: {problem}")
+    lost = lost_change(command, name)
+    if lost and not quiet:
+        say(f"hint: {lost} counts only within this command; in the shell of `aish` it lasts")
     run_in_shell(command, shell)

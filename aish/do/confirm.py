@@ -7,12 +7,14 @@ import os
 import shutil
 import stat
 import sys
+import termios
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from aish.do.kinds import Danger
 from aish.do.proposal import Proposal, fault_of
 from backends.cleaning import clean_line
-from backends.console import BOLD, RED, YELLOW, paint, say
+from backends.console import BOLD, RED, YELLOW, has_color, paint, say
 
 if TYPE_CHECKING:
     from prompt_toolkit.data_structures import Size
@@ -37,11 +39,13 @@ def open_terminal() -> TextIO | None:
 
 def confirmed(proposal: Proposal, shell: str, terminal: TextIO) -> str | None:
     """Show a proposal and ask until a person says yes or no; returns what to run."""
-    show(proposal, sys.stdout)
+    rows = show(proposal, sys.stdout)
     while True:
         dangers = proposal.dangers(shell)
-        show_dangers(dangers, sys.stdout)
-        answer = _ask(any(danger.is_grave for danger in dangers), terminal)
+        rows += show_dangers(dangers, sys.stdout)
+        has_scrolled = _warn_of_height(rows)
+        is_grave = has_scrolled or any(danger.is_grave for danger in dangers)
+        answer = _ask(is_grave, terminal)
         if answer == "yes":
             return proposal.command
         if answer == "no":
@@ -54,29 +58,73 @@ def confirmed(proposal: Proposal, shell: str, terminal: TextIO) -> str | None:
             say(f"what you wrote {fault}")
             continue
         proposal = dataclasses.replace(proposal, command=command)
-        print(paint(command, BOLD), flush=True)
+        print(paint(command, BOLD))
+        rows = _height(command.split("\n"))
 
 
-def show(proposal: Proposal, stream: TextIO) -> None:
-    """Show a command exactly as it would run, and what its CI says of it."""
+def show(proposal: Proposal, stream: TextIO) -> int:
+    """Show a command exactly as it would run, and what its CI says of it; returns the rows."""
     print(f"{paint(proposal.command, BOLD, stream)}\n", file=stream)
+    rows = _height(proposal.command.split("\n")) + 1
     if proposal.explanation:
-        print(f"{proposal.explanation}\n", file=stream)
+        rows += show_explanation(proposal.explanation, stream) + 1
+        print(file=stream)
+    return rows
 
 
-def show_dangers(dangers: tuple[Danger, ...], stream: TextIO) -> None:
-    """Mark each danger with its kind and its part of the command."""
+def show_explanation(text: str, stream: TextIO) -> int:
+    """Show Markdown on a terminal; returns the rows that it takes."""
+    from aish.render import MarkdownRows, terminal_width
+
+    markdown = MarkdownRows(has_color(stream), has_tail=False)
+    width = max(terminal_width() - 1, 1)
+    rows = [*markdown.feed(text, width), *markdown.finish(width)]
+    print(*rows, sep="\n", file=stream)
+    return len(rows)
+
+
+def show_dangers(dangers: tuple[Danger, ...], stream: TextIO) -> int:
+    """Mark each danger with its kind and its part of the command; returns the rows."""
+    lines = [f"! {danger.kind.value}: {clean_line(danger.part)}" for danger in dangers]
     for danger in dangers:
         color = RED if danger.is_grave else YELLOW
         kind = paint(f"! {danger.kind.value}:", color, stream)
         print(f"{kind} {clean_line(danger.part)}", file=stream)
     stream.flush()
+    return _height(lines)
+
+
+def _height(lines: Sequence[str]) -> int:
+    """Return the rows that lines take on the terminal, rather too many than too few."""
+    from aish.layout import cells
+    from aish.render import terminal_width
+
+    room = max(terminal_width() - 1, 1)  # a wide character may not fit into the last column
+    return sum(max(-(-cells(line.expandtabs()) // room), 1) for line in lines)
+
+
+def _warn_of_height(rows: int) -> bool:
+    """Tell whether the first rows have left the screen that the question is on, and say so."""
+    from aish.render import terminal_height
+
+    if rows < terminal_height():
+        return False
+    print(paint(f"! {rows} lines, more than this screen shows: scroll up to the first", YELLOW))
+    return True
+
+
+def _discard_typed(terminal: TextIO) -> None:
+    """Forget what was typed before there was anything to see: it is no answer."""
+    if terminal.isatty():
+        termios.tcflush(terminal, termios.TCIFLUSH)
 
 
 def _ask(is_grave: bool, terminal: TextIO) -> str:
     """Return `yes`, `no` or `edit`; what is no clear answer is asked again."""
     choices = '"yes" in full, [e]dit or [n]o' if is_grave else "[y]es, [e]dit or [n]o"
     while True:
+        sys.stdout.flush()
+        _discard_typed(terminal)
         print(f"run it? {choices}: ", end="", flush=True)
         line = terminal.readline()
         said = line.strip().lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from aish.do.forms import is_evaluated, is_fed_as_code, kinds_of_form
 from aish.do.kinds import Danger, Kind
 from aish.do.programs import (
     BUILTINS,
@@ -39,7 +40,7 @@ _SCRIPT_OPTIONS = {
     "git": "-x --exec", "parallel": "", "hyperfine": "", "entr": "-s",
 }  # fmt: skip
 
-_NO_VERB = frozenset("parallel entr hyperfine watchexec nodemon screen wsl".split())
+_NO_VERB = frozenset("bwrap parallel entr hyperfine watchexec nodemon screen wsl".split())
 _LOOSE = _NO_VERB | frozenset(
     "docker podman nerdctl docker-compose kubectl oc vagrant lxc adb multipass machinectl "
     "systemd-nspawn tmux nix nix-shell op direnv conda mamba poetry pipenv uv npm pnpm yarn bun "
@@ -52,8 +53,15 @@ _OPTIONS_DECIDE = frozenset(
     "git find gfind fd fdfind docker podman kubectl tar rsync sed systemctl dd sort".split()
 )
 _STEERING = re.compile(
-    r"(?:PATH|LD_\w+|DYLD_\w+|IFS|BASH_ENV|ENV|ZDOTDIR|PROMPT_COMMAND|PS4|GIT_\w+|PAGER|EDITOR|"
+    r"(?:BASH_(?:CMDS|ALIASES)|PS[0-4]|R?PROMPT|functions|[gs]?aliases|commands|\w+_functions|"
+    r"(?:MAN)?PAGER|BROWSER|\w+_ASKPASS|PATH|LD_\w+|DYLD_\w+|IFS|BASH_ENV|ENV|ZDOTDIR|"
+    r"PROMPT_COMMAND|GIT_\w+|EDITOR|"
     r"VISUAL|LESSOPEN|SHELLOPTS|PYTHON(?:PATH|STARTUP)|NODE_OPTIONS|PERL5(?:OPT|LIB)|RUBYOPT)\b"
+)
+_ZSH_PATH = re.compile(r"f?path\+?=")
+_SETS = frozenset(
+    "export declare typeset local set readonly read printf mapfile readarray integer float private "
+    "getopts let for select".split()
 )
 _HARMLESS_TARGET = re.compile(r"/dev/(?:null|stdout|stderr|tty|fd/\d+)|\d*-?")
 _BLOCK_DEVICE = re.compile(r"/dev/(?!null|stdout|stderr|tty|fd/|tcp/|udp/|shm/|full|zero|pts)")
@@ -133,8 +141,10 @@ class _Analysis:
         if command.is_background:
             self._add(Kind.BACKGROUND, _part(command.words) or "…")
         for word in command.assignments:
-            if _STEERING.match(word.text):
+            if _STEERING.match(word.text) or (self._shell == "zsh" and _ZSH_PATH.match(word.text)):
                 self._add(Kind.HIDDEN, f"{_short(word.text)} decides what programs do")
+            elif (word.hides_code and "[" in word.text) or is_evaluated("", [word]):
+                self._hide(f"a command within a value: {_short(word.text)}")
         for redirection in command.redirections:
             self._redirection(redirection)
         if any(deletes_records(word.text) for word in command.input):
@@ -161,12 +171,9 @@ class _Analysis:
     def _words(self, words: Sequence[Word], command: Command, depth: int, is_certain: bool) -> None:
         """Look at a program and its arguments, and at what it runs in its turn."""
         key = (id(command), is_certain, *(word.text for word in words))
-        if not words or key in self._seen:
+        if not words or key in self._seen or self._is_too_much(depth):
             return
         self._seen.add(key)
-        if depth > MAX_DEPTH or len(self._seen) > _MAX_LOOKS:
-            self._add(Kind.UNREADABLE, "too many commands run each other")
-            return
         first, *arguments = words
         if first.text in KEYWORDS and not first.is_quoted:
             self._words(arguments, command, depth + 1, is_certain)
@@ -178,7 +185,9 @@ class _Analysis:
                 self._hide(f"what {_short(first.text)} runs")
             return
         args = [word.text for word in arguments]
-        kinds = dict.fromkeys(kinds_of(name, args))
+        before = command.before.words[1:] if command.before else []
+        given = [*args, *(word.text for word in [*command.input, *before])]
+        kinds = dict.fromkeys([*kinds_of(name, args), *kinds_of_form(name, given)])
         for kind in kinds:
             self._add(kind, part)
         if name in DOWNLOADERS or (name == "git" and Kind.NETWORK in kinds):
@@ -187,9 +196,17 @@ class _Analysis:
             self._runs = self._runs or part
         if name in _OPTIONS_DECIDE and any(word.splits for word in arguments):
             self._add(Kind.HIDDEN, f"arguments that are only known when it runs: {part}")
+        if first.hides_code or is_evaluated(name, arguments) or is_fed_as_code(name, arguments):
+            self._hide(f"a command within an argument: {part}")
         if is_certain:
             self._whereabouts(first.text, command, part)
         self._inner(name, words, command, depth, is_certain)
+
+    def _is_too_much(self, depth: int) -> bool:
+        if depth <= MAX_DEPTH and len(self._seen) < _MAX_LOOKS:
+            return False
+        self._add(Kind.UNREADABLE, "too many commands run each other")
+        return True
 
     def _whereabouts(self, program: str, command: Command, part: str) -> None:
         """Tell of a program that is unknown, a file, or a function that starts itself."""
@@ -288,7 +305,7 @@ class _Analysis:
             for word in args:
                 meant = word.text.partition("=")[2] or word.text
                 self._line(Word(meant, word.is_fixed), depth, is_certain=False)
-        elif name in ("export", "declare", "typeset", "local", "set", "readonly"):
+        elif name in _SETS:
             for word in filter(lambda word: _STEERING.match(word.text), args):
                 self._add(Kind.HIDDEN, f"{_short(word.text)} decides what programs do")
         elif name in ("ssh", "mosh"):

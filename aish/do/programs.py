@@ -18,7 +18,7 @@ DOWNLOADERS = frozenset("curl wget aria2c axel fetch http https scp sftp rsync y
 SHELLS = frozenset("sh bash zsh fish dash ksh mksh ash csh tcsh rbash".split())
 INTERPRETERS = SHELLS | frozenset(
     "python python2 python3 pypy pypy3 perl ruby node nodejs deno bun php lua luajit tclsh "
-    "osascript pwsh powershell r rscript julia".split()
+    "osascript pwsh powershell r rscript julia groovy swift scala elixir raku guile".split()
 )
 """Programs that run a file, their input, or an argument as code."""
 
@@ -29,7 +29,8 @@ BUILTINS = frozenset(
     "limit local logout math mapfile popd printf print private pushd pwd random read readarray "
     "readonly rehash repeat return select set setopt shift shopt source status string suspend "
     "switch test time times trap true type typeset ulimit umask unalias unset unsetopt vared "
-    "wait whence where which zmodload zstyle abbr argparse nextd prevd noglob nocorrect -".split()
+    "wait whence where which zmodload zstyle abbr argparse nextd prevd noglob nocorrect "
+    "- bindkey sched".split()
 )
 """Commands that are part of bash, zsh or fish."""
 

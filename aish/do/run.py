@@ -12,10 +12,16 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from aish.do.script import read_script
+from aish.do.words import Unreadable
 from backends.errors import NotFound, StorageError
 
 _TAIL = 4096
 _KNOWN = ("bash", "zsh", "fish")
+_CHANGES_SHELL = frozenset(
+    "cd pushd popd export source . alias unalias set unset setopt unsetopt shopt".split()
+)
+_OPEN_FILE = re.compile(r"/dev/fd/([0-9]{1,4})")
 
 
 def user_shell() -> str:
@@ -39,6 +45,16 @@ def shell_name(path: str) -> str:
     return next((known for known in _KNOWN if name.startswith(known)), name)
 
 
+def lost_change(command: str, shell: str) -> str | None:
+    """Return what a command changes in a shell of its own, as `cd`: it ends with that shell."""
+    try:
+        script = read_script(command, shell)
+    except Unreadable:
+        return None
+    names = (one.words[0].text for one in script.commands if one.words and not one.before)
+    return next((name for name in names if name in _CHANGES_SHELL), None)
+
+
 def hand_over(command: str, file: Path) -> None:
     """Write a command into the file of the shell that asked for it; it runs it itself.
 
@@ -46,7 +62,9 @@ def hand_over(command: str, file: Path) -> None:
         StorageError: The file is not there, not private, or cannot be written.
     """
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        opened = _OPEN_FILE.fullmatch(str(file))
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.dup(int(opened[1])) if opened else os.open(file, flags)
         with open(descriptor, "w", encoding="utf-8", newline="") as stream:
             found = os.fstat(descriptor)
             is_file = stat.S_ISREG(found.st_mode)

@@ -19,6 +19,8 @@ _BLANKS = " \t"
 _ENDS_WORD = frozenset(" \t\n;&|<>()")
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?!$-]")
 _BRACES = re.compile(r"\{[^\n;|&]*?(?:,|\.\.)")
+_QUOTED_CODE = re.compile(r"`|\$(?:[({\['\"\\]|$)")
+_QUALIFIER = re.compile(r"e[^\w\s|)]|\+[A-Za-z_]")
 _SET = re.compile(r"\[[^\s\[][^\s\]]*\]")
 
 
@@ -32,7 +34,8 @@ class Word:
 
     `text` is without quotes; what is only known when it runs stands there as it is written, and
     then `is_fixed` is false. `splits` tells that it may become several words, or options;
-    `is_command_file` that it begins with `<(…)` or `>(…)`.
+    `is_command_file` that it begins with `<(…)` or `>(…)`; `hides_code` that there is a
+    substitution in quotes, which some commands of the shell would run.
     """
 
     text: str = ""
@@ -40,6 +43,7 @@ class Word:
     is_quoted: bool = False
     splits: bool = False
     is_command_file: bool = False
+    hides_code: bool = False
     scripts: list[Script] = field(default_factory=list)
 
 
@@ -130,7 +134,10 @@ class WordReader(ABC):
         """Read brackets that belong to a word: a list's items, a pattern, a qualifier of zsh."""
         if not re.search(r"[=?*+@!]$", word.text) and self._shell != "fish":
             script.doubts.append("brackets stand within a word")
+        start = self._at
         inner = self.script(")")
+        if self._shell == "zsh" and _QUALIFIER.search(self._text, start, self._at):
+            script.doubts.append("zsh may run what stands in the brackets of a pattern")
         for command in inner.commands:
             command.is_pattern = True
         return inner
@@ -148,6 +155,7 @@ class WordReader(ABC):
             if self._shell == "fish" and "\\" in quoted:
                 raise Unreadable("fish reads a backslash within '…' in its own way")
             word.text += quoted
+            word.hides_code |= _QUOTED_CODE.search(quoted) is not None
             self._at = end + 1
         elif character == '"':
             self._at += 1
@@ -171,6 +179,7 @@ class WordReader(ABC):
             word.is_fixed = False  # as \x72
         word.text += following or "\\"
         word.is_quoted = True
+        word.hides_code |= _QUOTED_CODE.match(self._text, self._at - 1) is not None
 
     def quoted(self, closer: str) -> Word:
         """Read what follows a double quote to the one that closes it, or to the end."""
@@ -183,6 +192,7 @@ class WordReader(ABC):
             if character == "\\":
                 following = self._text[self._at + 1 : self._at + 2]
                 self._at += 2
+                word.hides_code |= _QUOTED_CODE.match(self._text, self._at - 1) is not None
                 if following != "\n":
                     word.text += following if following in '$`"\\' else f"\\{following}"
             elif character in "$`":
@@ -199,6 +209,7 @@ class WordReader(ABC):
         word.text += part.text
         word.is_quoted = True
         word.is_fixed = word.is_fixed and part.is_fixed
+        word.hides_code |= part.hides_code
         word.splits = word.splits or part.splits
         word.scripts += part.scripts
 
@@ -226,6 +237,7 @@ class WordReader(ABC):
             self._braces(word, is_quoted)
         elif following == "'" and not is_quoted:
             self._ansi()
+            word.hides_code |= re.search(r"[$`\\]", self._text[start + 1 : self._at]) is not None
         elif following == '"' and not is_quoted:
             self._at += 2
             self._merge(word, self.quoted('"'))

@@ -12,13 +12,15 @@ __aish_last_on_path() {
 
 # The command that was agreed to runs in this shell, as if it had been typed.
 __aish_do() {
-    local AISH_DO_FILE __aish_line
-    AISH_DO_FILE=$(command mktemp "${TMPDIR:-/tmp}/aish-do.XXXXXXXX") || return
-    AISH_SHELL=bash AISH_DO_FILE=$AISH_DO_FILE command aish "$@"
-    set -- "$?" "$AISH_DO_FILE"
-    __aish_line=$(<"$2")
-    command rm -f -- "$2"
-    unset AISH_DO_FILE
+    local __aish_file __aish_line
+    __aish_file=$(command mktemp "${TMPDIR:-/tmp}/aish-do.XXXXXXXX") || return
+    {
+        # Held open, it needs no name: nothing stays behind, however this shell ends.
+        command rm -f -- "$__aish_file"
+        AISH_SHELL=bash AISH_DO_FILE=/dev/fd/9 command aish "$@"
+        set -- "$?"
+        __aish_line=$(command cat <&8)
+    } 8<"$__aish_file" 9<>"$__aish_file"
     if [[ $1 != 0 || -z $__aish_line ]]; then
         return "$1"
     fi

@@ -20,10 +20,14 @@ function aish --no-scope-shadowing
     set -g __aish_file /tmp
     set -q TMPDIR; and set __aish_file $TMPDIR
     set __aish_file (command mktemp $__aish_file/aish-do.XXXXXXXX); or return
-    AISH_SHELL=fish AISH_DO_FILE=$__aish_file command aish $argv
-    set -g __aish_status $status
-    set -g __aish_line (string collect <$__aish_file)
-    command rm -f -- $__aish_file
+    begin
+        # Held open, it needs no name: nothing stays behind, however this shell ends.
+        command rm -f -- $__aish_file
+        AISH_SHELL=fish AISH_DO_FILE=/dev/fd/99 command aish $argv
+        set -g __aish_status $status
+        command cat <&98 | read -gz __aish_line
+    end 98<$__aish_file 99>>$__aish_file  # far from those that fish opens itself
+    set __aish_line (string collect -- $__aish_line)
     if test $__aish_status != 0 -o -z "$__aish_line"
         return $__aish_status
     end

@@ -43,6 +43,13 @@ def kinds(command: str, shell: str = "bash", unknown: str = "") -> set[Kind]:
         "bash", "exec zsh -l", "sh <<'E'\nls\nE", "echo ls | sh",
         "case $x in a) ls;; *) (pwd) ;; esac", "f() { ls; }; f", "a=(1 2 3); echo ${a[@]}",
         "if true; then ls; else pwd; fi", "jq '.a | .b' x.json",
+        "printf '$(x) `y`'", "grep 'a`b$(c)' f", "x='$(a)'; echo $((n + 1)) $((x))", "read -r a b",
+        "export A=\"$(date)\"", "read -rp 'in $: ' a", "export A=\"\\$5\"", "[ '$5' = a ]",
+        "[ \"$a\" = \"$(id -u)\" ]", "declare -A m; m[$k]=1", "unset 'a[1]'",
+        "rg -n pre .", "git grep -n x", "git config --get alias.x", "man ls",
+        "git checkout v1.2", "git checkout -b a.b", "gcc -c a.c", "ip addr show", "hash -r",
+        "sqlite3 db 'select 1'", "mysql -e 'select 1'", "dpkg -l", "hg status", "bind -p",
+        "make -j4 all",
     ],
 )  # fmt: skip
 def test_what_is_harmless_has_no_mark(command: str) -> None:
@@ -109,6 +116,69 @@ def test_each_danger_is_marked(command: str, expected: set[Kind] | None) -> None
         assert kinds(command) == {O, Kind.BACKGROUND}
     else:
         assert kinds(command, unknown="unheard") == expected
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "declare 'a[$(id)]=1'", "let 'a[$(id)]'", "printf -v 'a[$(id)]' x", "test -v 'a[$(id)]'",
+        "[[ -v 'a[`id`]' ]]", "unset 'a[$(id)]'", "read 'a[$(id)]' <<< x", "export 'a[$(id)]=1'",
+        "local \"a[\\$(id)]\"", "typeset a[\\$\\(id\\)]", "declare $'a[\\x24(id)]=1'",
+        "((a['$(id)']++))", "echo $((a['$(id)']))", "declare 'a[$'\\(id\\)]=1", "read 'a[$x`id`]'",
+        "[ 'a[$(id)]' -eq 0 ]", "x='a[$(id)]'; echo $((x))", "x='a[$(id)]'; [[ $x -eq 1 ]]",
+        "mapfile -C 'id #' -c 1 a < f", "compgen -C 'id' x", "compgen -W '$(id)'",
+        "complete -C id ls", "bind -x '\"a\": id'", "echo ${x@P}", "x=${y@P}", "echo ${(e)x}",
+        "BASH_CMDS[ls]=/tmp/x", "BASH_ALIASES[ls]=id", "PS1=x", "PS4='$(id)' ls",
+        "PROMPT_COMMAND=id", "functions[ls]=id", "aliases[ls]=id", "BASH_ENV=x ls", "ENV=x ls",
+        "LD_PRELOAD=x ls", "PATH=/tmp ls", "read PATH < f", "printf -v PATH /tmp",
+        "hash -p /tmp/x ls", "hash ls=/tmp/x", "enable -f x y", "zmodload zsh/system",
+        "emulate sh -c id", "sched +1 id", "zargs a -- id", "zmv '(*)' '$1'", "bindkey -s a id",
+        "print -P x", "sqlite3 db '.system id'", "sqlite3 db '.shell id'", "psql -c '\\!'",
+        "sqlite3 db <<< '.shell id'", "echo '.shell id' | sqlite3 db", "mysql -e 'system id'",
+        "mysql -e '\\! id'", "dc -e '!id'", "rg --pre id x", "man -P id ls", "git grep -O id x",
+        "git grep --open-files-in-pager=id x", "git -c core.pager=id log", "git -c alias.x=!id x",
+        "git config alias.x '!id'", "git config --global core.sshCommand id",
+        "git config core.hooksPath /tmp", "git config credential.helper id",
+        "git config filter.x.clean id", "git config diff.x.textconv id",
+        "git config diff.external id", "git config core.fsmonitor id",
+        "git fetch --upload-pack id x", "git clone -u id x", "git push --receive-pack=id",
+        "git clone ext::id", "rsync -e id a b", "rsync -ave 'sh -c id' a b", "rsync --rsh=id a b",
+        "rsync --rsync-path=id a b", "ssh -o ProxyCommand=id h", "ssh -oLocalCommand=id h",
+        "apt-get -o DPkg::Pre-Invoke::=id update", "apt -o a::b=c update", "tcpdump -z id -w f",
+        "lftp -e 'x' h", "lftp -c x", "ansible all -m shell -a id", "ansible all -a id",
+        "make SHELL=/tmp/x", "make --eval 'x:;id'", "groovy -e 1", "swift -e 1",
+        "xargs sh -c {}", "xargs -I% sh -c 'ls %'", "xargs sh -c",
+        "ls | xargs -I {} bash -c 'ls {}'",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_command_within_an_argument_cannot_be_seen_through(command: str, shell: str) -> None:
+    assert H in kinds(command, shell)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*(e:id:)", "*(+name)", "*(oe:id:)", "*(o+name)", "*(.e'{id}')"]
+)
+def test_zsh_runs_what_stands_in_a_pattern(pattern: str) -> None:
+    assert any(danger.is_grave for danger in found(f"ls {pattern}", "zsh"))
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("dpkg -r x", D), ("dpkg -P x", D), ("btrfs subvolume delete x", D), ("borg prune", D),
+        ("nvme format /dev/nvme0", D), ("borg delete x", D), ("restic forget x", D),
+        ("restic prune", D), ("hg purge", D), ("hg revert -a", O), ("svn revert .", O),
+        ("git checkout a.c", O), ("git checkout HEAD a", O), ("git checkout -f", O),
+        ("git switch --discard-changes x", O), ("git switch -f x", O), ("ffmpeg -y -i a b", O),
+        ("gcc -o a a.c", O), ("clang a.c -oa", O), ("ld -o a b", O), ("git diff --output=f", O),
+        ("git format-patch -o d HEAD", O), ("x --output=f", O), ("zmv a b", O),
+        ("ip link set eth0 down", Kind.SYSTEM), ("bwrap --ro-bind / / rm x", D),
+        ("firejail rm x", D), ("unshare -r rm x", D), ("nsenter -t 1 rm x", D),
+    ],
+)  # fmt: skip
+def test_what_a_form_of_a_program_does_is_marked(command: str, kind: Kind) -> None:
+    assert kind in kinds(command)
 
 
 @pytest.mark.parametrize(

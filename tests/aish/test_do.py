@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aish.do.confirm import confirmed, show
 from aish.do.proposal import MAX_COMMAND, Proposal, fault_of, read_proposal, system_prompt
-from aish.do.run import hand_over, remember, shell_name, user_shell
+from aish.do.run import hand_over, lost_change, remember, shell_name, user_shell
 from backends.cleaning import clean
 from backends.errors import ModelError, StorageError
 from backends.protocol.messages import Answer
@@ -119,6 +119,36 @@ def test_the_command_is_shown_as_it_would_run(capsys: pytest.CaptureFixture[str]
     assert '"yes" in full' in out
 
 
+@pytest.mark.parametrize(
+    ("command", "explanation", "rows"),
+    [
+        ("ls" + "\n" * 30 + "pwd", "Lists.", 34),
+        ("echo " + "x" * 2000, "", 27),
+        ("echo " + "好" * 1000, "", 27),
+        ("ls", "\n\n".join("abcdefghijklmnopqrst"), 42),
+    ],
+)
+def test_what_is_higher_than_the_screen_needs_a_whole_yes(
+    capsys: pytest.CaptureFixture[str], command: str, explanation: str, rows: int
+) -> None:
+    assert answered(read(command, explanation), "y\nyes\n") == command
+    out = capsys.readouterr().out
+    assert out.startswith(f"{command}\n\n")
+    assert f"\n! {rows} lines, more than this screen shows" in out
+
+
+def test_what_fits_the_screen_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answered(read("ls" + "\n" * 20 + "pwd", ""), "y\n") is not None
+    assert "more than this screen" not in capsys.readouterr().out
+
+
+def test_an_explanation_is_shown_without_its_marks(capsys: pytest.CaptureFixture[str]) -> None:
+    answered(read("ls", "Lists **proj** with `ls -l`:\n\n- *all* of it"), "n\n")
+    out = capsys.readouterr().out
+    assert "Lists proj with `ls -l`:\n" in out, "code keeps its marks where nothing has colours"
+    assert "*" not in out
+
+
 def test_without_a_terminal_nothing_is_coloured() -> None:
     stream = io.StringIO()
     show(read("ls"), stream)
@@ -146,6 +176,19 @@ def test_the_users_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_shells_name(path: str, name: str) -> None:
     assert shell_name(path) == name
+
+
+@pytest.mark.parametrize(
+    ("command", "shell", "lost"),
+    [
+        ("cd /usr", "bash", "cd"), ("ls && cd /usr", "zsh", "cd"), ("export A=1", "bash", "export"),
+        ("mkdir x; . x/bin/activate", "bash", "."), ("set -g X 1", "fish", "set"),
+        ("(cd /usr && ls)", "bash", None), ("sh -c 'cd /usr'", "bash", None),
+        ("echo $(cd x; pwd)", "bash", None), ("echo cd", "bash", None), ("ls 'a", "bash", None),
+    ],
+)  # fmt: skip
+def test_what_would_end_with_the_shell_is_known(command: str, shell: str, lost: str | None) -> None:
+    assert lost_change(command, shell) == lost
 
 
 # -- the history ---------------------------------------------------------------------------
@@ -237,6 +280,17 @@ def test_a_command_is_handed_over_whole(tmp_path: Path) -> None:
     file.write_text("what was there before, which is longer")
     hand_over("echo é\r\nls", file)
     assert file.read_bytes() == "echo é\r\nls".encode()
+
+
+def test_a_command_is_handed_over_through_a_file_that_is_open(tmp_path: Path) -> None:
+    with (tmp_path / "gone").open("w+") as stream:
+        (tmp_path / "gone").chmod(0o600)
+        (tmp_path / "gone").unlink()
+        number = stream.fileno()
+        hand_over("echo é", Path(f"/dev/fd/{number}"))
+        assert os.pread(number, 99, 0) == "echo é".encode()
+    with pytest.raises(StorageError, match="AISH_DO_FILE"):
+        hand_over("ls", Path(f"/dev/fd/{number}"))
 
 
 def test_a_file_that_is_not_private_is_not_written(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,70 @@ def test_the_draft_is_honoured() -> None:
         Schema(items)  # since 2020-12 they are called prefixItems
 
 
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"pattern": "^(a+)+$"}, json.dumps("a" * 40 + "b")),
+        ({"patternProperties": {"^(x+x+)+y": {}}}, json.dumps({"x" * 40: 1})),
+        ({"uniqueItems": True}, json.dumps([{"a": n} for n in range(30_000)])),
+        (
+            {
+                "$defs": {
+                    f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)
+                } | {"d40": {}},
+                "$ref": "#/$defs/d0",
+            },
+            "1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_check_without_end_is_ended(
+    monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any], answer: str
+) -> None:
+    monkeypatch.setattr("aish.schema._PATIENCE_S", 0.1)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(SchemaMismatch, match=r"the check took longer than 0\.1 s"):
+        Schema(schema).check(answer)
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+_ENDLESS = """
+from aish.ask import die_of_interrupt
+from aish.schema import Schema
+import asyncio
+async def check():
+    print("begun", flush=True)
+    Schema({"pattern": "^(a+)+$"}).check('"' + "a" * 60 + 'b"')
+die_of_interrupt()
+asyncio.run(check())
+"""
+
+
+def test_ctrl_c_ends_a_check_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", _ENDLESS], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(4) == -signal.SIGINT
+
+
+@pytest.mark.parametrize("number", ["1e999999", "-1e400", "1" * 400, "9" * 4000], ids=len)
+@pytest.mark.parametrize("kind", [{"multipleOf": 0.01}, {"multipleOf": 3}, {"maximum": 1}, {}])
+def test_a_number_beyond_all_floats_does_not_fit(kind: dict[str, Any], number: str) -> None:
+    with pytest.raises(SchemaMismatch, match="too large") as caught:
+        Schema(kind).check(number)
+    assert len(caught.value.message) < 400
+
+
+def test_a_check_that_fails_is_a_mismatch() -> None:
+    for keyword in ("pattern", "multipleOf"):
+        schema = Schema({})
+        schema._validator = schema._validator.evolve(schema={keyword: 0})
+        with pytest.raises(SchemaMismatch, match=r"\$: it cannot be checked"):
+            schema.check('"a"' if keyword == "pattern" else "1")
+
+
 # -- the file ------------------------------------------------------------------------------
 
 
@@ -138,6 +205,7 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
         ('{"type": "strin"}', "$.type: 'strin' is not valid"),
         ('{"properties": {"a": {"minimum": "1"}}}', "$.properties.a.minimum"),
         ('{"pattern": "("}', "$.pattern"),
+        ('{"pattern": "a{99999999999}"}', "the repetition number is too large"),
         ('{"$schema": "urn:mine"}', "unknown draft: 'urn:mine'"),
         ('{"$schema": 5}', "unknown draft: 5"),
         ('{"$ref": "#/$defs/a"}', "refers to '#/$defs/a', which is not in it"),

@@ -14,6 +14,7 @@ from tests.model_servers import Fault, FaultKind, OllamaServer, Script
 from tests.programs import needed
 from tests.scenarios.tekton_process import TektonProcess
 from tests.scenarios.terminal import Terminal
+from tests.scenarios.user_shell import UserShell
 
 OWN = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -120,7 +121,7 @@ def test_yes_runs_it_in_the_users_shell_and_its_status_is_passed_on(
     assert history.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("answer", ["\n", "n\n", "no\n", "\x04", "maybe\nn\n"])
+@pytest.mark.parametrize("answer", ["\n", "n\n", "no\n", "\x04"])
 def test_anything_else_runs_nothing(
     tekton: TektonProcess, propose: Callable[..., None], tmp_path: Path, answer: str
 ) -> None:
@@ -132,6 +133,60 @@ def test_anything_else_runs_nothing(
     assert not (tmp_path / "ran").exists()
     assert not (tekton.home / ".bash_history").exists()
     assert b"error" not in terminal.shown
+
+
+def test_what_is_no_answer_is_asked_again(
+    tekton: TektonProcess, propose: Callable[..., None]
+) -> None:
+    propose("echo ran=$((1 + 1))")
+    terminal = tekton.terminal("do", "it")
+    asked(terminal)
+    terminal.type("maybe\n")
+    terminal.wait_for(b"maybe\r\nrun it?")
+    terminal.type("n\n")
+    assert terminal.wait() == 1
+    assert b"ran=2" not in terminal.shown
+
+
+@pytest.mark.parametrize("early", ["y\n", "yes\n", "yes\nyes\n", "ye", "e\n"])
+def test_keys_typed_before_the_question_are_no_answer(
+    tekton: TektonProcess, propose: Callable[..., None], ollama: OllamaServer, early: str
+) -> None:
+    propose("echo ran=$((1 + 1))")
+    terminal = tekton.terminal("do", "it")
+    terminal.type(early)
+    asked(terminal)
+    terminal.type("s\n" if early == "ye" else "no\n")
+    if early == "ye":
+        terminal.wait_for(b"s\r\nrun it?")
+        terminal.type("no\n")
+    assert terminal.wait() == 1
+    assert b"ran=2" not in terminal.shown
+
+
+def test_a_command_higher_than_the_screen_needs_a_whole_yes(
+    tekton: TektonProcess, propose: Callable[..., None], tmp_path: Path
+) -> None:
+    propose(f"touch {tmp_path}/ran" + "\n" * 12 + "pwd")
+    terminal = tekton.terminal("do", "it", rows=10)
+    assert b"! 16 lines, more than this screen shows" in asked(terminal)
+    terminal.type("y\n")
+    terminal.wait_for(b"y\r\nrun it?")
+    assert not (tmp_path / "ran").exists()
+    terminal.type("yes\n")
+    assert terminal.wait() == 0
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_change_that_ends_with_its_shell_is_told(
+    tekton: TektonProcess, propose: Callable[..., None]
+) -> None:
+    propose("cd /usr && pwd")
+    terminal = tekton.terminal("do", "it")
+    asked(terminal)
+    terminal.type("y\n")
+    assert terminal.wait() == 0
+    assert b"hint: cd counts only within this command; in the shell of `aish`" in terminal.shown
 
 
 def test_what_is_grave_needs_a_whole_yes(
@@ -158,7 +213,8 @@ def test_an_edited_command_is_shown_with_its_dangers_and_asked_about_again(
     terminal.type("e\n")
     terminal.wait_for(b"\x1b[?2004h")
     terminal.type(f" > {tmp_path}/two\r")
-    terminal.wait_for(b"overwrites:")
+    terminal.wait_until(lambda: terminal.shown.count(b"run it?") == 2, "the second question")
+    assert b"overwrites:" in terminal.shown
     assert not (tmp_path / "two").exists()
     terminal.type("y\n")
     assert terminal.wait() == 0
@@ -262,6 +318,22 @@ def test_a_shell_that_asked_for_it_gets_the_command_to_run_itself(
     terminal.type("y\n")
     assert terminal.wait() == 1
     assert b"private" in terminal.shown
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_nothing_stays_behind_of_a_shell_that_is_closed_while_it_asks(
+    tekton: TektonProcess, propose: Callable[..., None], tmp_path: Path, name: str
+) -> None:
+    propose("cd /usr && pwd")
+    with UserShell(name, tekton, variables={"TMPDIR": str(tmp_path)}) as shell:
+        begun = shell.type("aish do it")
+        shell.terminal.wait_for(b"run it?")
+        assert list(tmp_path.glob("aish-do*")) == []
+        shell.terminal.type("y\r")
+        assert shell.result(begun)[1] == 0, shell.terminal.shown
+        assert shell.run("pwd") == ("/usr", 0)
+        assert b"hint:" not in shell.terminal.shown
+        assert list(tmp_path.glob("aish-do*")) == []
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])

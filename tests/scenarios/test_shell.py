@@ -411,7 +411,7 @@ _AGREED = """#!/bin/sh
 [ "$1" = do ] || exec "$AISH" "$@"
 [ "$2" != no ] || exit 1
 printf '%s\\n' "$2" > "$AISH_DO_FILE"
-echo "$AISH_SHELL $(stat -c %a "$AISH_DO_FILE")" > asked
+echo "$AISH_SHELL $(stat -Lc %a "$AISH_DO_FILE")" > asked
 """
 
 
