@@ -69,7 +69,7 @@ def test_a_value_need_not_be_an_object() -> None:
         ('{"name": ' + "9" * 5000 + "}", "5000 digits"),
         ("[" * 100_000, "nested too deeply"),
         ('{"name":' * 50_000, "nested too deeply"),
-        ('{"name": ' + "[" * 5000 + "]" * 5000 + "}", "nested too deeply"),
+        ('{"name": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
     ],
 )
 def test_what_does_not_fit_is_told_with_its_place(answer: str, reason: str) -> None:
