@@ -9,7 +9,7 @@ from typing import Protocol
 from aish.attachments import read_attachment
 from aish.chat import clipboard
 from aish.chat.commands import Command, help_rows
-from aish.chat.conversation import Conversation, Prompt, Thread, size_of
+from aish.chat.conversation import Conversation, Prompt, Thread, count_of, size_of
 from aish.chat.input import expanded
 from aish.chat.talk import Talk, View
 from aish.export import short, title_of, to_markdown
@@ -91,7 +91,6 @@ class Actions:
         if not rest:
             raise UsageError("/ci needs a name", "/ci apollo; @role, @all or apollo,athena")
         await self._talk.join("".join(rest.split()))
-        self._desk.say(f"now with {', '.join(it.ci for it in self._kept.threads)}")
 
     async def _model(self, rest: str) -> None:
         if rest:
@@ -129,9 +128,8 @@ class Actions:
                 self._desk.say(f"{thread.ci}: a new conversation {thread.session or ''}".rstrip())
                 continue
             name = f" · {thread.info.name}" if thread.info.name else ""
-            count = f"{len(thread.path)} of {len(thread.turns)} turns"
             self._desk.say(
-                f'{thread.ci}: "{thread.title}"{name} · {short(thread.info.id)} · {count}'
+                f'{thread.ci}: "{thread.title}"{name} · {short(thread.info.id)} · {place(thread)}'
             )
 
     async def _new(self, more: str) -> None:
@@ -148,16 +146,19 @@ class Actions:
             for session in found.sessions:
                 self._desk.say(self._line_of(session, thread))
             if found.left_out:
-                self._desk.say(f"and {found.left_out} more; `aish session list` shows all")
+                whose = f" of {thread.ci}" if len(self._kept.threads) > 1 else ""
+                self._desk.say(f"and {found.left_out} more{whose}; `aish session list` shows all")
             if not found.sessions:
                 self._desk.say(f"{thread.ci} has no conversations yet")
 
     def _line_of(self, session: SessionInfo, thread: Thread) -> str:
         mark = "*" if session.id == thread.session else " "
         age = ago(max(self._clock() - session.updated_at, 0))
-        turns = f"{session.turns} turn{'' if session.turns == 1 else 's'}"
         word = session.name or short(session.id)
-        return f"{mark} {word:<12}  {title_of(session)} · {turns} · {age} ago"
+        width = max(cells(it.ci) for it in self._kept.threads)
+        ci = f"{thread.ci:<{width}}  " if len(self._kept.threads) > 1 else ""
+        line = f"{mark} {ci}{word:<12}  {title_of(session)}"
+        return f"{line} · {count_of(session.turns)} · {age} ago"
 
     async def _fork(self, more: str) -> None:
         thread = self._single()
@@ -194,7 +195,7 @@ class Actions:
                 f"/session rm {word} deletes this one",
             )
         found = await self._talk.tekton.call(RemoveSessions(sessions=(more,), ci=thread.ci))
-        self._desk.say(f"deleted: {found.turns} turn{'' if found.turns == 1 else 's'}")
+        self._desk.say(f"deleted: {count_of(found.turns)}")
         if thread.info and (thread.info.name == more or thread.info.id.startswith(more)):
             thread.begin()
             self._kept.leave()
@@ -226,7 +227,9 @@ class Actions:
         text = self._kept.edit()
         if text is None:
             raise NotFound("there is no prompt to change yet", "ask something first")
-        self._desk.put_back(text)
+        if not self._desk.put_back(text):
+            self._kept.is_editing = False
+            raise TektonError("something is typed already", "send it or clear it, then /edit")
         if self._kept.is_editing:
             self._desk.say("what you send now takes the place of the last prompt; Ctrl-C: do not")
 
@@ -234,11 +237,7 @@ class Actions:
         number = int(rest) if rest.isdecimal() and rest.isascii() else 1
         if rest and (str(number) != rest or not number):
             raise UsageError(f"/copy takes a number from 1, not {rest!r}", "/copy 2")
-        answers = [
-            thread.path[-number].answer
-            for thread in self._kept.threads
-            if len(thread.path) >= number
-        ]
+        answers = self._kept.answer(number)
         if not answers:
             raise NotFound("there is no such answer to copy")
         text = clean("\n\n".join(answers))  # it may be pasted into a shell
@@ -297,9 +296,17 @@ class Actions:
             self._desk.say("nothing has been asked yet")
             return
         self._desk.say(
-            f"{spent.turns} turn{'' if spent.turns == 1 else 's'} · tokens {spent.input_tokens} → "
-            f"{spent.output_tokens} · {spent.cost}"
+            f"{count_of(spent.turns)} · tokens {spent.input_tokens} → {spent.output_tokens} · "
+            f"{spent.cost}"
         )
+
+
+def place(thread: Thread) -> str:
+    """Say where a conversation stands among its turns."""
+    here, all_of_them = len(thread.path), len(thread.turns)
+    if here == all_of_them:
+        return count_of(here)
+    return f"turn {here} of this branch, {all_of_them} in all"
 
 
 def goes_along(attachment: Attachment) -> str:

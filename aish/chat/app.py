@@ -19,6 +19,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from aish.chat import shell
 from aish.chat.above import ChatApplication
 from aish.chat.area import InputArea, editing_mode
+from aish.chat.burst import BurstInput
 from aish.chat.commands import parse
 from aish.chat.completion import ChatCompleter, Known
 from aish.chat.conversation import Conversation, Prompt
@@ -36,7 +37,7 @@ from backends.console import has_color
 from backends.errors import TektonError
 from backends.protocol.messages import ListSessions, Turn
 
-_LEAVE_S = 3.0
+_LEAVE_S = 2.0
 _AHEAD_S = 0.1
 """What was typed while a command had the terminal is read within this time after it."""
 
@@ -70,6 +71,7 @@ class TerminalChat(Front):
             editing_mode=editing_mode(),
             erase_when_done=True,
             terminal_size_polling_interval=None,  # a signal tells it
+            input=BurstInput(sys.stdin),
             output=self._output,
         )
         self._screen = Screen(
@@ -78,8 +80,10 @@ class TerminalChat(Front):
         self._app.after_render += lambda _: self._screen.draw_due()
         self._queue: deque[str] = deque()
         self._wake = asyncio.Event()
+        self._beside: asyncio.Queue[str] = asyncio.Queue()
         self._is_busy = False
         self._answering: asyncio.Task[None] | None = None
+        self._held = ""
         self._leaves_until = 0.0
         self._lent_until = 0.0
         self._failure: TektonError | None = None
@@ -96,7 +100,7 @@ class TerminalChat(Front):
 
         async with self.talk:
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
                 loop.add_signal_handler(number, self._end, 128 + number)
             status = await self._app.run_async(pre_run=begin)
             await self._stop_answer()
@@ -115,6 +119,7 @@ class TerminalChat(Front):
             self._end(error.exit_status)
             return
         self._app.create_background_task(self._guard(self.talk.watch()))
+        self._app.create_background_task(self._guard(self._work_beside()))
         warm_up()
         gc.freeze()  # what was imported stays: looking through it again and again takes time
         while True:
@@ -126,9 +131,20 @@ class TerminalChat(Front):
             self._echo(line)
             try:
                 await self.handle(line)
+                await self._beside.join()
             finally:
                 self._is_busy = False
             self.refresh()
+
+    async def _work_beside(self) -> None:
+        """Do what may be done while an answer streams, line by line."""
+        while True:
+            line = await self._beside.get()
+            self._echo(line)
+            try:
+                await self.handle(line)
+            finally:
+                self._beside.task_done()
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a bug end the chat, where it would else go on without a part of itself."""
@@ -140,13 +156,13 @@ class TerminalChat(Front):
                 self._app.exit(exception=error)
 
     def typed(self, line: str) -> None:
-        """Take a line that was sent: do it now, or after what is under way."""
+        """Take a line that was sent: nothing overtakes what was sent before it, but an answer."""
+        self._leaves_until = 0.0
         kind = read_typed(line).kind
         if kind is Kind.EMPTY:
             return
-        if self._is_busy and self._is_calm(line, kind):
-            self._echo(line)
-            self._app.create_background_task(self._guard(self.handle(line)))
+        if self._answering and not self._queue and self._is_calm(line, kind):
+            self._beside.put_nowait(line)
             return
         self._queue.append(line)
         self._wake.set()
@@ -171,9 +187,12 @@ class TerminalChat(Front):
             await asyncio.wait([self._answering])
             if not self._answering.cancelled():
                 self._answering.result()
+            if self._held:
+                self.say(self._held)
         finally:
             ticking.cancel()
             self._answering = None
+            self._held = ""
 
     async def _tick(self) -> None:
         """Keep the seconds in the status line going: a drawing costs more than a token."""
@@ -198,10 +217,7 @@ class TerminalChat(Front):
         """Ctrl-C: stop the answer, or clear the line, or leave at the second time."""
         if self._answering:
             self._answering.cancel()
-            queued = list(self._queue)
-            self._queue.clear()
-            if queued and not self.put_back("\n".join(queued)):
-                self._queue.extend(queued)
+            self._held = self._hold() or self._held
         elif self._area.buffer.text or self.conversation.is_editing:
             self._area.buffer.reset()
             self.conversation.is_editing = False
@@ -210,6 +226,20 @@ class TerminalChat(Front):
         else:
             self._leaves_until = time.monotonic() + _LEAVE_S
             self.say("Ctrl-C again leaves")
+
+    def _hold(self) -> str:
+        """Send nothing of what waits: the first comes back into the line if that is empty.
+
+        Returns what is to be said of the others.
+        """
+        queued = list(self._queue)
+        self._queue.clear()
+        is_back = bool(queued) and self.put_back(queued[0])
+        left = len(queued) - is_back
+        if not left:
+            return ""
+        more = f"{left} {'more ' if is_back else ''}{'was' if left == 1 else 'were'} queued"
+        return f"{more}; Up brings {'it' if left == 1 else 'them'} back"
 
     @property
     def is_typed_ahead(self) -> bool:
@@ -264,6 +294,20 @@ class TerminalChat(Front):
         super().recall(name, turn)
         self.say("")
 
+    @property
+    def width(self) -> int:
+        """Columns that rows may take."""
+        return self._screen.width
+
+    @property
+    def has_color(self) -> bool:
+        """Whether rows may have styles."""
+        return has_color(sys.stdout)
+
+    def show(self, rows: list[str]) -> None:
+        """Show rows as they are."""
+        self._screen.show(rows)
+
     def put_back(self, text: str) -> bool:
         """Put a text into the input if that is empty."""
         if self._area.buffer.text:
@@ -317,7 +361,8 @@ class TerminalChat(Front):
         if not self._is_busy:
             return []  # they are about to be asked
         width = max(self._size[0] - 12, 8)
-        return [f"  queued: {shortened(line, width)}" for line in self._queue]
+        lines = (clean_line(line[: 4 * width]) for line in self._queue)
+        return [f"  queued: {shortened(line, width)}" for line in lines]
 
     @property
     def status_line(self) -> str:
@@ -342,7 +387,10 @@ class TerminalChat(Front):
         return size.columns, size.rows
 
     def changed(self, text: str) -> None:
-        """Look up what may complete what is typed."""
+        """Look up what may complete what is typed; what was begun before ends with the text."""
+        self._leaves_until = 0.0
+        if not text:
+            self.conversation.is_editing = False
         if text in ("/session ", "/ci "):
             self._app.create_background_task(self._look_up(text))
 

@@ -21,6 +21,7 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
 from aish.chat.completion import ChatCompleter
+from aish.chat.hidden import ShowHidden
 
 if TYPE_CHECKING:
     from aish.chat.history import ChatHistory
@@ -99,9 +100,13 @@ class InputArea:
         self.layout = Layout(self._container(SearchToolbar()))
 
     def _container(self, search: SearchToolbar) -> HSplit:
+        search.control.input_processors = [*(search.control.input_processors or []), ShowHidden()]
         control = BufferControl(
             self.buffer,
-            input_processors=[AppendAutoSuggestion(style="class:auto-suggestion")],
+            input_processors=[
+                AppendAutoSuggestion(style="class:auto-suggestion"),
+                ShowHidden(),
+            ],
             search_buffer_control=search.control,
             preview_search=True,
         )

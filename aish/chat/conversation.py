@@ -37,12 +37,26 @@ class Prompt:
     model: str | None = None
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A prompt whose answer has no end: as which turn it is stored is still to be learnt.
+
+    `after` is the turn that it was to follow, and `text` what came of the answer, which may not be
+    stored.
+    """
+
+    prompt: str
+    after: str | None
+    sent_at: float
+    text: str
+
+
 @dataclass
 class Thread:
     """A conversation with one CI, as far as this chat knows it.
 
     `session` is an id or, of one that has not begun, its name; `None` begins a new one. `head` is
-    the turn that the next one follows.
+    the turn that the next one follows, unless prompts are `lost`.
     """
 
     ci: str
@@ -51,6 +65,7 @@ class Thread:
     info: SessionInfo | None = None
     turns: dict[str, Turn] = field(default_factory=dict)
     model: str | None = None
+    lost: list[Lost] = field(default_factory=list)
 
     @property
     def path(self) -> list[Turn]:
@@ -72,7 +87,7 @@ class Thread:
     def begin(self, session: str | None = None) -> None:
         """Leave the conversation for a new one."""
         self.session, self.head, self.info = session, None, None
-        self.turns = {}
+        self.turns, self.lost = {}, []
 
     def resume(self, found: SessionTurns) -> None:
         """Go on with a stored conversation."""
@@ -80,22 +95,33 @@ class Thread:
         self.session = found.session.id
         self.turns = {turn.id: turn for turn in found.turns}
         self.head = found.session.head or (found.turns[-1].id if found.turns else None)
+        self.lost = []
 
-    def catch_up(self, found: SessionTurns, prompt: str, parent: str | None, text: str) -> None:
-        """Take in what was stored meanwhile: the newest turn with that prompt is ours.
+    def lose(self, chat: Chat, sent_at: float, text: str) -> None:
+        """Note a prompt whose answer has no end."""
+        self.lost.append(Lost(chat.prompt, chat.after or None, sent_at, text))
+
+    def catch_up(self, found: SessionTurns) -> bool:
+        """Find what was lost among the turns that were stored meanwhile, and go on from there.
 
         Args:
             found: The conversation, with the turns that are not known here.
-            prompt: What was asked.
-            parent: The turn that it was to follow.
-            text: What came of the answer, which may not be stored yet.
+
+        Returns:
+            Whether something of this chat's is in it; where not, nothing has changed.
         """
-        self.info, self.session = found.session, found.session.id
-        for turn in found.turns:
-            self.turns[turn.id] = turn
-            if turn.parent == parent and turn.prompt.startswith(prompt):
-                self.turns[turn.id] = dataclasses.replace(turn, answer=turn.answer or text)
-                self.head = turn.id
+        turns = {turn.id: turn for turn in found.turns}
+        head = None
+        for lost in self.lost:
+            for turn in found.turns:
+                if turn.parent == lost.after and turn.prompt.startswith(lost.prompt):
+                    turns[turn.id] = dataclasses.replace(turn, answer=turn.answer or lost.text)
+                    head = turn.id
+        if head is None:
+            return False
+        self.info, self.session, self.head = found.session, found.session.id, head
+        self.turns |= turns
+        return True
 
     def request(self, prompt: Prompt, system: str | None, terminal: str | None) -> Chat:
         """Return the request for a prompt; it names the turn that it follows."""
@@ -110,13 +136,14 @@ class Thread:
             system=system,
             attachments=prompt.attachments,
             session=self.session,
-            after=after if self.session else None,
+            after=(after or "") if self.session else None,
             terminal=terminal,
         )
 
     def answered(self, chat: Chat, text: str, answer: Answer, now: float) -> None:
         """Note an answer that is complete: it is what the next turn follows."""
         self.model = answer.model
+        self.lost = []  # the conversation has gone on
         if answer.turn is None:
             return  # it could not be stored; a notice has told so
         self.session = answer.session or self.session
@@ -173,7 +200,7 @@ class Spent:
         """The cost as it is shown."""
         if self.unknown == self.turns:
             return "cost unknown"
-        more = f" + {self.unknown} of unknown cost" if self.unknown else ""
+        more = f" and {count_of(self.unknown)} of unknown cost" if self.unknown else ""
         return f"{money(self.cost_usd)}{more}"
 
 
@@ -237,6 +264,11 @@ class Conversation:
         self.is_editing = prompt.branches
         return prompt.typed or prompt.text
 
+    def answer(self, number: int) -> list[str]:
+        """Return each CI's last answer, or the one so many before it, where it has one."""
+        told = [[turn.answer for turn in it.path if turn.answer] for it in self.threads]
+        return [answers[-number] for answers in told if len(answers) >= number]
+
     def leave(self) -> None:
         """Forget what belongs to the conversation that is left."""
         self.is_editing = False
@@ -250,6 +282,11 @@ class Conversation:
 def money(dollars: float) -> str:
     """Say a number of dollars."""
     return f"${dollars:.4f}" if dollars else "$0"
+
+
+def count_of(turns: int) -> str:
+    """Say a number of turns."""
+    return f"{turns} turn{'' if turns == 1 else 's'}"
 
 
 def bounded(output: str) -> str:

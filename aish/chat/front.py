@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,11 +13,17 @@ from aish.chat import shell
 from aish.chat.actions import Actions, Desk, goes_along, output_goes_along
 from aish.chat.commands import parse
 from aish.chat.conversation import Conversation, Prompt, bounded
-from aish.chat.input import Kind, Pastes, expanded, files_in, read_typed
+from aish.chat.input import Kind, Pastes, expanded, files_in, missing_in, read_typed
 from aish.chat.talk import Talk
 from aish.layout import cells
+from aish.render import MarkdownRows
+from backends.console import DIM
 from backends.errors import TektonError, UsageError
 from backends.protocol.messages import Turn
+
+_LONGEST_NAME = 60
+_RECALLED = 8000
+_RECALLED_ROWS = 8
 
 
 class Front(Desk):
@@ -38,8 +45,10 @@ class Front(Desk):
         """Do what a typed line says; what fails is told."""
         typed = read_typed(line)
         try:
+            if typed.kind is not Kind.PROMPT:
+                self.conversation.is_editing = False
             if typed.kind is Kind.COMMAND:
-                await self._run_command(typed.text, line)
+                await self._actions.run(*parse(self.pastes.expand(typed.text)))
             elif typed.kind in (Kind.SHELL, Kind.KEPT_SHELL):
                 await self._run_shell(typed.text, typed.kind is Kind.KEPT_SHELL)
             elif typed.kind is Kind.PROMPT:
@@ -48,14 +57,6 @@ class Front(Desk):
                     await self.send(prompt)
         except TektonError as error:
             self.complain(error)
-
-    async def _run_command(self, text: str, line: str) -> None:
-        try:
-            command, rest = parse(self.pastes.expand(text))
-        except UsageError:
-            self.put_back(line)  # it may have been meant as a prompt
-            raise
-        await self._actions.run(command, rest)
 
     async def send(self, prompt: Prompt) -> None:
         """Ask, and wait for the answers."""
@@ -71,6 +72,10 @@ class Front(Desk):
             return None
         for file in files:
             self.say(goes_along(file).replace("your next", "this"))
+        cis = {thread.ci for thread in self.conversation.threads}
+        for name in missing_in(text):
+            if name not in cis:
+                self.say(f"no file {shortened(name, _LONGEST_NAME)!r}: nothing of it is sent")
         return self.conversation.compose(self.pastes.expand(text), line, files)
 
     # -- the shell -----------------------------------------------------------------------------
@@ -112,6 +117,20 @@ class Front(Desk):
             raise TektonError(f"cannot go to {path}: {error.strerror}") from error
         self.say(f"in {path}")
 
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Columns that rows may take."""
+
+    @property
+    @abstractmethod
+    def has_color(self) -> bool:
+        """Whether rows may have styles."""
+
+    @abstractmethod
+    def show(self, rows: list[str]) -> None:
+        """Show rows as they are."""
+
     async def lend_terminal(self, command: Callable[[], Awaitable[shell.Ended]]) -> shell.Ended:
         """Run a command that has the terminal meanwhile."""
         return await command()
@@ -119,10 +138,19 @@ class Front(Desk):
     # -- what a conversation ended with ----------------------------------------------------------
 
     def recall(self, name: str, turn: Turn) -> None:
-        """Show the last exchange of a conversation, shortened."""
+        """Show the last exchange of a conversation: the prompt on a line, the answer begun."""
         self.say(f"{name}> {shortened(turn.prompt)}")
-        if turn.answer:
-            self.say(shortened(turn.answer))
+        self.show(beginning(turn.answer, self.width, self.has_color))
+
+
+def beginning(answer: str, width: int, color: bool) -> list[str]:
+    """Return the first rows of an answer, and a mark where there are more of them."""
+    rows = MarkdownRows(color, has_tail=False)
+    first = rows.feed(answer[:_RECALLED], width) + rows.finish(width)
+    if len(first) <= _RECALLED_ROWS and len(answer) <= _RECALLED:
+        return first
+    mark = f"\x1b[{DIM}m…\x1b[0m" if color else "…"
+    return [*first[:_RECALLED_ROWS], mark]
 
 
 def shortened(text: str, width: int = 160) -> str:

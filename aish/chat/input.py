@@ -82,15 +82,22 @@ class Pastes:
 
 def files_in(text: str) -> Iterator[Path]:
     """Yield each file that a prompt names after an `@`, once, if it exists."""
-    seen: set[Path] = set()
+    yield from dict.fromkeys(path for _, path in _named(text) if path)
+
+
+def missing_in(text: str) -> list[str]:
+    """Return each word after an `@` that may be meant as a file and names none, once."""
+    names = (name for name, path in _named(text) if name and not path)
+    return [name for name in dict.fromkeys(names) if set(name) & set("/.") or not _exists(name)]
+
+
+def _named(text: str) -> Iterator[tuple[str, Path | None]]:
+    """Yield each word after an `@`, with the file that it names."""
     for found in _FILE.finditer(text):
         name = found[1] or re.sub(r"\\(.)", r"\1", found[2])
-        for candidate in dict.fromkeys((name, name.rstrip(_TRAILING))):
-            path = expanded(candidate)
-            if candidate and path not in seen and _is_file(path):
-                seen.add(path)
-                yield path
-                break
+        shorter = name.rstrip(_TRAILING)
+        paths = [expanded(it) for it in dict.fromkeys((name, shorter)) if it]
+        yield shorter, next((path for path in paths if _is_file(path)), None)
 
 
 def expanded(name: str) -> Path:
@@ -99,6 +106,13 @@ def expanded(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return expanded(name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from prompt_toolkit.application.current import get_app
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyBindingsBase, merge_key_bindings
 from prompt_toolkit.key_binding.bindings.auto_suggest import load_auto_suggest_bindings
@@ -49,6 +50,10 @@ def bindings(chat: Reacts) -> KeyBindingsBase:
     def _enter(event: KeyPressEvent) -> None:
         _send(event.current_buffer)
 
+    @keys.add("tab", filter=is_typing)
+    def _tab(event: KeyPressEvent) -> None:
+        _complete(event.current_buffer)
+
     @keys.add("escape", "enter", filter=is_typing)
     @keys.add("c-j", filter=is_typing)
     def _new_line(event: KeyPressEvent) -> None:
@@ -84,7 +89,7 @@ def bindings(chat: Reacts) -> KeyBindingsBase:
         del event
         chat.open_editor()
 
-    @keys.add(Keys.BracketedPaste)
+    @keys.add(Keys.BracketedPaste, filter=is_typing)
     def _paste(event: KeyPressEvent) -> None:
         chat.paste(event.data)
 
@@ -92,8 +97,9 @@ def bindings(chat: Reacts) -> KeyBindingsBase:
 
 
 def _send(buffer: Buffer) -> None:
-    """Send what is typed, or take what the menu offers, or begin a new line after a backslash."""
-    if buffer.complete_state and buffer.complete_state.current_completion:
+    """Send what is typed, or take what was chosen, or begin a new line after a backslash."""
+    menu = buffer.complete_state
+    if menu and menu.current_completion and len(menu.completions) > 1:
         buffer.complete_state = None
         return
     if buffer.text.endswith("\\") and buffer.document.is_cursor_at_the_end:
@@ -101,3 +107,21 @@ def _send(buffer: Buffer) -> None:
         buffer.insert_text("\n")
         return
     buffer.validate_and_handle()
+
+
+def _complete(buffer: Buffer) -> None:
+    """Take the only thing that may follow, or what all that may begin with, or choose one."""
+    menu = buffer.complete_state
+    if menu and len(menu.completions) > 1:
+        buffer.complete_next()
+        return
+    buffer.complete_state = None
+    asked = CompleteEvent(completion_requested=True)
+    found = list(buffer.completer.get_completions(buffer.document, asked))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+    elif found:
+        common = get_common_complete_suffix(buffer.document, found)
+        if common:
+            buffer.insert_text(common)
+        buffer.start_completion()

@@ -10,6 +10,7 @@ from pathlib import Path
 from aish.chat.conversation import Conversation
 from aish.chat.front import Front
 from aish.output import write_bytes
+from aish.render import terminal_width
 from backends import console
 from backends.cleaning import Cleaner, clean_line
 from backends.errors import TektonError
@@ -96,6 +97,21 @@ class LineChat(Front):
         """Show the last exchange of a conversation to a person."""
         if self._is_typed:
             super().recall(name, turn)
+
+    @property
+    def width(self) -> int:
+        """Columns that rows may take."""
+        return terminal_width() - 1
+
+    @property
+    def has_color(self) -> bool:
+        """No terminal that is known to understand styles."""
+        return False
+
+    def show(self, rows: list[str]) -> None:
+        """Show rows as they are."""
+        for row in rows:
+            print(row, file=sys.stderr, flush=True)
 
     def put_back(self, text: str) -> bool:
         """Show a text to a person, who has to type it again."""

@@ -55,7 +55,7 @@ class Screen:
     def end(self, note: str | None) -> None:
         """End it, and say in a word how if it is not complete."""
         self._settle()
-        self._rows += self._markdown.finish(self._width)
+        self._rows += self._markdown.finish(self.width)
         self._is_speaking = False
         self._add([*([self._paint(f"({note})", DIM)] if note else []), ""])
 
@@ -65,6 +65,10 @@ class Screen:
         """Show a line beside the answers."""
         self._say(clean_line(line), DIM)
 
+    def show(self, rows: Sequence[str]) -> None:
+        """Show rows as they are."""
+        self._add(rows)
+
     def complain(self, error: TektonError, prefix: str = "") -> None:
         """Show an error and its hint."""
         self._say("error: " + clean_line(prefix + error.message), RED)
@@ -73,7 +77,7 @@ class Screen:
 
     def echo(self, mark: str, text: str) -> None:
         """Show what was typed, as it was."""
-        width = max(self._width - len(mark), 1)
+        width = max(self.width - len(mark), 1)
         lines = clean(text).expandtabs(4)
         shown = [lines[start:end] for start, end in wrap(lines, width)]
         first, *rest = shown
@@ -81,7 +85,7 @@ class Screen:
         self._add([self._paint(mark, BOLD) + first, *(space + row for row in rest)])
 
     def _say(self, line: str, style: str) -> None:
-        shown = [line[start:end].rstrip() for start, end in wrap(line, self._width)]
+        shown = [line[start:end].rstrip() for start, end in wrap(line, self.width)]
         self._add([self._paint(row, style) for row in shown])
 
     # -- drawing ---------------------------------------------------------------------------------
@@ -95,7 +99,7 @@ class Screen:
             return
         self._settle()
         rows, self._rows = self._rows, []
-        tail = self._markdown.tail(self._width, self._tail_rows())
+        tail = self._markdown.tail(self.width, self._tail_rows())
         if tail:
             tail = [*tail, ""]
         self._above.draw(rows, tail, is_steady=self._is_speaking)
@@ -121,7 +125,7 @@ class Screen:
         """Turn the text that has come into rows."""
         texts, self._texts = self._texts, []
         if texts:
-            self._rows += self._markdown.feed("".join(texts), self._width)
+            self._rows += self._markdown.feed("".join(texts), self.width)
 
     def _schedule(self) -> None:
         if self._timer is not None:
@@ -134,7 +138,8 @@ class Screen:
         return max(min(TAIL_ROWS, self._height() // 2 - 2, self._above.room - 1), 0)
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
+        """Columns that rows may take: a full one would leave open where the cursor is."""
         return max(self._columns() - 1, 1)
 
     def _paint(self, text: str, style: str) -> str:

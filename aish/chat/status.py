@@ -27,6 +27,8 @@ def status_line(kept: Conversation, seconds: int | None, width: int) -> str:
         parts.append(money(spent.cost_usd) if spent.cost_usd else "")
     waiting = len(kept.attachments) + len(kept.outputs)
     parts.append(f"+{waiting} with the next" if waiting else "")
+    if kept.is_editing:
+        parts.insert(0, "editing")
     if seconds is not None:
         parts.insert(0, f"answering… {seconds} s · Ctrl-C stops")
     return shortened(" · ".join(part for part in parts if part), width)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aish.ask import members
-from aish.chat.conversation import Conversation, Prompt, Thread
+from aish.chat.conversation import Conversation, Prompt, Thread, count_of
 from aish.chat.floor import Floor, Stage
 from aish.export import short
 from backends.client.discovery import PATIENCE_S, silent
@@ -20,7 +20,6 @@ from backends.console import ago
 from backends.errors import CannotConnect, NotFound, TektonError
 from backends.protocol.messages import (
     Answer,
-    Chat,
     Info,
     ListAll,
     ListSessions,
@@ -38,7 +37,7 @@ _LOOK_AGAIN_S = 1.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _BRANCHES = "branches off"
 _NOTHING = "chat.nothing"
-_SHORT = 200
+_MOST_BEGUN = 5
 
 
 class View(Stage, Protocol):
@@ -97,14 +96,16 @@ class Talk:
         names = await members(self.tekton, target)
         threads = [Thread(name) for name in names]
         await self._look_for(threads)
+        if self.conversation.threads:
+            self.view.say(f"now with {', '.join(names)}")
         self.conversation.target = target
         self.conversation.threads = threads
         self.conversation.leave()
         self.view.refresh()
-        if not is_new:
-            await asyncio.gather(*(self._resume(thread, session) for thread in threads))
-        elif session:
-            for thread in threads:
+        for thread in threads:  # one after another, for so they are told
+            if not is_new:
+                await self._resume(thread, session)
+            elif session:
                 thread.begin(session)
         self.view.refresh()
 
@@ -152,6 +153,7 @@ class Talk:
             if not begins or not _NAME.fullmatch(session):
                 raise
             thread.begin(session)
+            self.conversation.leave()
             self.view.say(f"{thread.ci}: a new conversation, {session!r}")
             return
         turns = list(found.turns)
@@ -171,9 +173,9 @@ class Talk:
         if info is None:
             return
         age = ago(max(time.time() - info.updated_at, 0)) if info.updated_at else "?"
-        turns = f"{info.turns} turn{'' if info.turns == 1 else 's'}"
         name = info.name or short(info.id)
-        self.view.say(f'{thread.ci} goes on with "{thread.title}" · {name} · {turns} · {age} ago')
+        where = f"{name} · {count_of(info.turns)} · {age} ago"
+        self.view.say(f'{thread.ci} goes on with "{thread.title}" · {where}')
         if thread.last:
             self.view.recall(thread.ci, thread.last)
 
@@ -209,6 +211,7 @@ class Talk:
 
     async def _ask_one(self, thread: Thread, prompt: Prompt, floor: Floor) -> tuple[int, bool]:
         """Follow one answer; returns the exit status, and whether anything came."""
+        await self._catch_up(thread, PATIENCE_S)
         chat = thread.request(prompt, self.conversation.system, self.terminal)
         texts: list[str] = []
         sent_at = time.time()
@@ -222,13 +225,13 @@ class Talk:
         except TektonError as error:
             floor.end(thread.ci, "broken off" if texts else None)
             self.view.complain(error, self._prefix(thread.ci))
-            if texts:
-                await self._catch_up(thread, chat, texts, sent_at)
+            thread.lose(chat, sent_at, "".join(texts))
+            await self._catch_up(thread)
             return error.exit_status, bool(texts)
         except asyncio.CancelledError:
             floor.end(thread.ci, "stopped")
-            if texts:
-                await self._catch_up(thread, chat, texts, sent_at)
+            thread.lose(chat, sent_at, "".join(texts))
+            await self._catch_up(thread)
             raise
         floor.end(thread.ci, None if texts else "an empty answer")
         return 0, True
@@ -243,22 +246,33 @@ class Talk:
     def _prefix(self, ci: str) -> str:
         return f"{ci}: " if len(self.conversation.threads) > 1 else ""
 
-    async def _catch_up(self, thread: Thread, chat: Chat, texts: list[str], sent_at: float) -> None:
-        """Learn as which turn an answer was stored that has no end, for the next follows it."""
-        with suppress(TektonError, TimeoutError):  # then the next follows the turn before
-            async with asyncio.timeout(1):
-                session, after = thread.session, thread.head
-                if session is None or thread.info is None:
-                    found = await self.tekton.call(
-                        ListSessions(ci=thread.ci, terminal=self.terminal, limit=1)
-                    )
-                    begun = [it for it in found.sessions if it.updated_at >= sent_at - 1]
-                    session, after = (begun[0].id, None) if begun else (None, None)
-                if session:
-                    stored = await self.tekton.call(
-                        ShowSession(session=session, ci=thread.ci, after=after)
-                    )
-                    thread.catch_up(stored, chat.prompt, chat.after or None, "".join(texts))
+    async def _catch_up(self, thread: Thread, timeout_s: float = 1.0) -> None:
+        """Learn as which turn an answer was stored that has no end, for the next follows it.
+
+        What cannot be learnt now is asked for again before the next prompt.
+        """
+        lost = list(thread.lost)
+        if not lost:
+            return
+        with suppress(TektonError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                with suppress(NotFound):  # it has not begun, or was deleted
+                    for session in await self._may_have(thread, lost[0].sent_at):
+                        stored = await self.tekton.call(
+                            ShowSession(session=session, ci=thread.ci, after=thread.head)
+                        )
+                        if thread.catch_up(stored):
+                            break
+                thread.lost = [it for it in thread.lost if it not in lost]
+
+    async def _may_have(self, thread: Thread, sent_at: float) -> list[str]:
+        """Return the conversations in which a lost prompt may be stored, the likeliest first."""
+        if thread.session is not None:
+            return [thread.session]
+        found = await self.tekton.call(
+            ListSessions(ci=thread.ci, terminal=self.terminal, limit=_MOST_BEGUN)
+        )
+        return [it.id for it in found.sessions if it.updated_at >= sent_at - 1]
 
     # -- the hub -----------------------------------------------------------------------------
 
@@ -271,6 +285,9 @@ class Talk:
                 if not is_up:
                     is_up = True
                     self.view.say("the hub is back")
+                    if self.began_at is None:  # else a prompt under way does it
+                        for thread in self.conversation.threads:
+                            await self._catch_up(thread)
                     self.view.refresh()
                 await self.tekton.call(Subscribe(subject=_NOTHING))
             except CannotConnect:

@@ -40,7 +40,12 @@ class Person:
 
     def waits(self, condition: Callable[[list[str]], bool], what: str) -> None:
         """Wait until the rows are as they should be."""
-        self.terminal.wait_until(lambda: condition(self.shown), f"{what!r} in {self.shown}")
+
+        def holds() -> bool:
+            rows = self.shown
+            return len(rows) > 1 and condition(rows)
+
+        self.terminal.wait_until(holds, f"{what!r} in {self.shown}")
 
     def types(self, text: str) -> None:
         self.terminal.type(text)
@@ -189,7 +194,7 @@ def test_to_retry_branches_and_keeps_both(
     person.sees("another answer", 2)
     person.is_asked()
     person.asks("/session")
-    person.sees("1 of 3 turns")
+    person.sees("turn 1 of this branch, 3 in all")
     turns = [turn for turn in tekton.history() if turn["prompt"].startswith("ask me twice")]
     assert [turn.get("parent") for turn in turns] == [None, None, None]
     assert "branches off" not in "".join(person.shown)
@@ -375,6 +380,260 @@ def test_a_resize_while_an_answer_streams(
     assert b"Traceback" not in person.terminal.shown
 
 
+def test_what_broke_off_is_followed_when_the_hub_is_back() -> None:
+    script = Script(tokens=["half a thought\n\n", "never"], fault=Fault(FaultKind.HANG, after=1))
+    with OllamaServer(script) as server:
+        with TektonProcess(variables={"OLLAMA_HOST": server.url}) as tekton:
+            tekton.start()
+            person = Person(tekton.terminal("chat", "apollo", rows=30), 30)
+            person.is_asked()
+            server.script = Script(tokens=["the first answer"])
+            person.asks("first")
+            person.sees("the first answer")
+            person.is_asked()
+            server.script = script
+            person.asks("think")
+            person.sees("half a thought")
+            tekton.wait_turn("think", "running")
+            assert tekton.hub is not None
+            tekton.hub.kill()
+            tekton.hub.wait()
+            person.sees("the hub is gone")
+            person.asks("too early")
+            person.sees("error: the hub")
+            server.script = Script(tokens=["a whole thought"])
+            tekton.start()
+            person.sees("the hub is back")
+            person.types("\x15go on\r")
+            person.sees("a whole thought")
+            turns = {it["prompt"]: it for it in tekton.history()}
+            assert turns["go on"]["parent"] == turns["think"]["id"]
+            assert turns["think"]["parent"] == turns["first"]["id"]
+            assert "branches off" not in "".join(person.shown)
+            assert person.ends() == 0
+
+
+def test_after_a_prompt_that_failed_the_conversation_goes_on(
+    chat: Callable[..., Person], tekton: TektonProcess, ollama: OllamaServer
+) -> None:
+    ollama.script = Script(tokens=["fine"])
+    person = chat("apollo", "--new")
+    person.asks("well begun")
+    person.sees("fine")
+    person.is_asked()
+    ollama.script = Script(fault=Fault(FaultKind.STATUS, status=500, message="it burns"))
+    person.asks("it fails")
+    person.sees("it burns")
+    person.waits(lambda rows: rows[-2] == "apollo> it fails", "the prompt is back")
+    ollama.script = Script(tokens=["all is well"])
+    person.types("\x15now it does not\r")
+    person.sees("all is well")
+    person.is_asked()
+    assert "branches off" not in "".join(person.shown)
+    turns = {it["prompt"]: it["id"] for it in tekton.history()}
+    parent = tekton.wait_turn("now it does not", "complete")["parent"]
+    assert parent in (turns["it fails"], turns["well begun"])
+
+
+def test_queued_prompts_are_never_joined(chat: Callable[..., Person], ollama: OllamaServer) -> None:
+    ollama.script = Script(tokens=["so far\n\n", "never"], fault=Fault(FaultKind.HANG, after=1))
+    person = chat("apollo", "--new")
+    person.asks("go")
+    person.sees("so far")
+    for text in ("first", "second", "third"):
+        person.asks(text)
+        person.sees(f"queued: {text}")
+    person.types("\x03")
+    person.sees("2 more were queued; Up brings them back")
+    person.waits(lambda rows: rows[-2] == "apollo> first", "the first is back")
+    person.types("\x15\x1b[A")
+    person.waits(lambda rows: rows[-2] == "apollo> third", "the last")
+
+
+def test_what_is_typed_is_not_lost_to_what_was_queued(
+    chat: Callable[..., Person], ollama: OllamaServer
+) -> None:
+    ollama.script = Script(tokens=["so far\n\n", "never"], fault=Fault(FaultKind.HANG, after=1))
+    person = chat("apollo", "--new")
+    person.asks("go")
+    person.sees("so far")
+    person.asks("waits")
+    person.sees("queued: waits")
+    person.types("typed\x03")
+    person.sees("1 was queued; Up brings it back")
+    person.is_asked()
+    assert person.shown[-2] == "apollo> typed"
+
+
+def test_ctrl_c_leaves_only_twice_in_a_row(chat: Callable[..., Person]) -> None:
+    person = chat("mirror")
+    person.types("\x03")
+    person.sees("Ctrl-C again leaves")
+    person.types("x\x7f")
+    person.types("\x03")
+    person.sees("Ctrl-C again leaves", 2)
+    person.asks("/cost")
+    person.sees("nothing has been asked yet")
+    person.types("\x03")
+    person.sees("Ctrl-C again leaves", 3)
+    person.types("\x03")
+    assert person.terminal.wait() == 0
+
+
+def test_commands_are_done_one_after_another(
+    chat: Callable[..., Person], tekton: TektonProcess, ollama: OllamaServer
+) -> None:
+    ollama.script = Script(tokens=["an answer"])
+    person = chat("apollo", "--new")
+    person.asks("one")
+    person.sees("an answer")
+    person.is_asked()
+    assert tekton.hub is not None
+    tekton.hub.send_signal(signal.SIGSTOP)
+    try:
+        person.asks("/session fork twig")
+        person.sees("apollo> /session fork twig")
+        person.asks("/cost")
+        person.sees("queued: /cost")
+    finally:
+        tekton.hub.send_signal(signal.SIGCONT)
+    person.sees("1 turn · tokens")
+    rows = person.shown
+    begun = next(n for n, row in enumerate(rows) if "goes on with" in row)
+    assert rows.index("apollo> /session fork twig") < begun < rows.index("apollo> /cost")
+
+
+def test_nothing_overtakes_what_is_queued(
+    chat: Callable[..., Person], ollama: OllamaServer
+) -> None:
+    ollama.script = Script(tokens=["so far\n\n"], delay_s=0.1, fault=Fault(FaultKind.HANG, 1))
+    person = chat("apollo", "--new")
+    person.asks("go")
+    person.sees("so far")
+    person.asks("/cost")
+    person.sees("nothing has been asked yet")
+    person.asks("/session new")
+    person.sees("queued: /session new")
+    person.asks("/help")
+    person.sees("queued: /help")
+
+
+def test_to_edit_ends_with_the_text(
+    chat: Callable[..., Person], tekton: TektonProcess, ollama: OllamaServer
+) -> None:
+    ollama.script = Script(tokens=["an answer"])
+    person = chat("apollo", "--new")
+    person.asks("once")
+    person.sees("an answer")
+    person.is_asked()
+    person.asks("/edit")
+    person.waits(lambda rows: rows[-1].startswith("editing · "), "it is told")
+    person.types("\x15")
+    person.waits(lambda rows: rows[-1].startswith("apollo · "), "it has ended")
+    person.asks("twice")
+    person.sees("an answer", 2)
+    once, twice = tekton.wait_turn("once", "complete"), tekton.wait_turn("twice", "complete")
+    assert twice["parent"] == once["id"]
+
+
+def test_a_conversation_that_goes_on_is_shown_as_it_was(
+    tekton: TektonProcess, ollama: OllamaServer
+) -> None:
+    script = tekton.home / "again.sh"
+    script.write_text("aish chat apollo --new; aish chat apollo\n")
+    ollama.script = Script(tokens=["## Heading\n\n"] + [f"- **item** {n}\n" for n in range(20)])
+    person = Person(tekton.terminal(str(script), program="/bin/sh", rows=40), 40)
+    person.is_asked()
+    person.asks("list them")
+    person.sees("item 19")
+    person.is_asked()
+    person.types("\x04")
+    person.sees("apollo goes on with")
+    person.is_asked()
+    rows = person.shown
+    shown = rows[rows.index("apollo> list them", rows.index("apollo> list them") + 1) + 1 :]
+    assert "Heading" in shown[0]
+    assert any("item 3" in row for row in shown)
+    assert "…" in shown
+    assert not any("**" in row or "item 15" in row for row in shown)
+    person.types("\x04")
+
+
+def test_a_large_paste_that_is_not_marked_is_taken_at_once(
+    chat: Callable[..., Person], ollama: OllamaServer
+) -> None:
+    person = chat("apollo")
+    person.is_asked()
+    ollama.script = Script(tokens=["read"])
+    text = "".join(f"line {n} of it 漢\n" for n in range(6000)) + "end"
+    assert len(text) > 100_000
+    for start in range(0, len(text), 1000):
+        person.types(text[start : start + 1000].replace("\n", "\r"))
+        person.terminal.read_for(0.0)
+    person.sees("[paste 1: ")
+    person.types("\r")
+    person.sees("read")
+    assert ollama.requests[-1].body["messages"][-1]["content"] == text
+
+
+def test_what_hides_is_shown_in_the_line(chat: Callable[..., Person]) -> None:
+    person = chat("mirror")
+    person.is_asked()
+    person.types("a\u202eb\u200bc")
+    person.sees("mirror> a<202e>b<200b>c")
+    person.types("\x1b[D\x1b[D\x7f")
+    person.sees("mirror> a<202e><200b>c")
+    person.asks("!")
+    assert "\u202e" not in person.terminal.shown.decode()
+
+
+def test_a_file_is_completed_by_one_tab_and_sent_by_one_enter(
+    chat: Callable[..., Person], tekton: TektonProcess
+) -> None:
+    (tekton.home / "unique-name.txt").write_text("its text")
+    person = chat("mirror")
+    person.is_asked()
+    person.types("see @uniq")
+    person.sees(" unique-name.txt")
+    person.types("\t")
+    person.waits(lambda rows: rows[-2] == "mirror> see @unique-name.txt", "the name, and no menu")
+    person.types("\t\t")
+    person.types("\r")
+    person.waits(lambda rows: "its text" in rows, "the answer")
+
+
+def test_what_was_chosen_among_several_is_taken_by_enter(
+    chat: Callable[..., Person], tekton: TektonProcess
+) -> None:
+    for name in ("pair-one.txt", "pair-two.txt"):
+        (tekton.home / name).write_text(f"text of {name}")
+    person = chat("mirror")
+    person.is_asked()
+    person.types("@pa")
+    person.sees(" pair-two.txt")
+    person.types("\x1b[B")
+    person.sees("mirror> @pair-one.txt")
+    person.types("\r")
+    person.waits(lambda rows: rows[-2] == "mirror> @pair-one.txt", "the menu is closed")
+    person.types("\r")
+    person.waits(lambda rows: "text of pair-one.txt" in rows, "the answer")
+
+
+def test_a_file_that_is_not_there_is_told(chat: Callable[..., Person]) -> None:
+    person = chat("mirror")
+    person.asks("read @nosuch.txt please")
+    person.sees("no file 'nosuch.txt': nothing of it is sent")
+    person.sees("read @nosuch.txt please", 2)
+
+
+def test_a_command_that_is_unknown_is_not_put_back(chat: Callable[..., Person]) -> None:
+    person = chat("mirror")
+    person.asks("/nosuch")
+    person.sees("no command /nosuch")
+    person.asks("hi")
+    person.waits(lambda rows: "hi" in rows, "the answer")
+
+
 @pytest.mark.parametrize("cut", [True, False])
 def test_escape_sequences_never_reach_the_terminal(
     chat: Callable[..., Person], ollama: OllamaServer, cut: bool
@@ -444,10 +703,14 @@ def test_nobody_to_talk_to_is_told_and_ends(tekton: TektonProcess) -> None:
     assert b"no CI named 'nosuch'" in terminal.shown
 
 
-def test_sigterm_leaves_the_terminal_as_it_was(chat: Callable[..., Person]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_leaves_the_terminal_as_it_was(
+    chat: Callable[..., Person], number: signal.Signals
+) -> None:
     person = chat("mirror")
-    os.kill(person.terminal.pid, signal.SIGTERM)
-    assert person.terminal.wait() == 143
+    person.is_asked()
+    os.kill(person.terminal.pid, number)
+    assert person.terminal.wait() == 128 + number
     assert person.terminal.shown.rstrip().endswith(b"\x1b[?2004l") or (
         b"\x1b[?2004l" in person.terminal.shown
     )

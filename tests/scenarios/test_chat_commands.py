@@ -25,7 +25,7 @@ def test_conversations_are_named_listed_and_gone_to(tekton: TektonProcess) -> No
     assert 'mirror goes on with "All about cats" · cats · 1 turn' in ran.err
     listed = [line for line in ran.err.splitlines() if "turns ·" in line and "ago" in line]
     assert any(line.startswith("* cats") and "2 turns" in line for line in listed), ran.err
-    assert "2 of 2 turns" in ran.err
+    assert "· 2 turns" in ran.err
     turns = [it for it in tekton.history() if "cats" in it["prompt"]]
     assert turns[0]["parent"] == turns[1]["id"]
 
@@ -33,7 +33,7 @@ def test_conversations_are_named_listed_and_gone_to(tekton: TektonProcess) -> No
 def test_a_name_that_is_new_begins_a_conversation(tekton: TektonProcess) -> None:
     chat(tekton, "one", options=("--session", "fresh"))
     ran = chat(tekton, "two", "/session", options=("--session", "fresh"))
-    assert "2 of 2 turns" in ran.err
+    assert "· 2 turns" in ran.err
     assert "fresh" in ran.err
 
 
@@ -50,8 +50,8 @@ def test_a_fork_leaves_the_other_as_it_was(tekton: TektonProcess) -> None:
     ran = chat(
         tekton, "/session fork branch", "on the branch", "/session", options=("--session", "tree")
     )
-    assert "2 of 2 turns" in ran.err
-    assert "1 of 1 turns" in chat(tekton, "/session", options=("--session", "tree")).err
+    assert "· 2 turns" in ran.err
+    assert "· 1 turn\n" in chat(tekton, "/session", options=("--session", "tree")).err
 
 
 def test_a_conversation_is_deleted_only_by_name(tekton: TektonProcess) -> None:
@@ -152,6 +152,26 @@ def test_a_retry_follows_the_same_turn(tekton: TektonProcess) -> None:
     turns = tekton.history("-n", "6")
     root = turns[5]["id"]
     assert [it.get("parent") for it in turns] == [turns[1]["id"], *[root] * 4, None]
+
+
+def test_a_conversation_that_begins_has_nothing_to_ask_again(tekton: TektonProcess) -> None:
+    ran = chat(tekton, "of the old one", "/session brandnew", "/retry", "/edit")
+    assert ran.out == b"of the old one\n"
+    assert ran.err.count("there is no prompt to") == 2
+
+
+def test_to_edit_ends_with_another_command(tekton: TektonProcess) -> None:
+    chat(tekton, "edit me", "/edit", "/cost", "not in its place")
+    after, before = tekton.history("-n", "2")
+    assert after["parent"] == before["id"]
+
+
+def test_of_several_each_line_tells_whose_it_is(tekton: TektonProcess) -> None:
+    ran = chat(tekton, "hi", "/session list", target="mirror,numa")
+    assert all(
+        any(line.startswith(f"* {name}") and "hi ·" in line for line in ran.err.splitlines())
+        for name in ("mirror", "numa")
+    ), ran.err
 
 
 def test_the_shell_is_there_too(tekton: TektonProcess) -> None:

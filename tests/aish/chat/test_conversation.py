@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
+from aish.chat.actions import place
 from aish.chat.conversation import KEPT_OUTPUT, Conversation, Prompt, Spent, Thread, bounded
 from backends.protocol.messages import (
     Answer,
@@ -122,9 +125,48 @@ def test_a_stopped_answer_is_followed_by_the_next_turn() -> None:
     info = SessionInfo(id="s", ci="apollo", head="t3")
     others = turn("t2", "t1", prompt="somebody else's")
     ours = turn("t3", "t1", prompt="go on\n\nFile a:", answer="", status=TurnStatus.RUNNING)
-    thread.catch_up(SessionTurns(session=info, turns=(others, ours)), "go on", "t1", "so far")
+    thread.lose(thread.request(Prompt(text="go on"), None, None), 100.0, "so far")
+    assert thread.catch_up(SessionTurns(session=info, turns=(others, ours)))
     assert thread.head == "t3"
     assert thread.path[-1].answer == "so far"
+
+
+def test_a_prompt_that_never_arrived_does_not_hide_an_answer_that_was_lost_before() -> None:
+    thread = resumed(turn("t1"), head="t1")
+    thread.lose(thread.request(Prompt(text="broken off"), None, None), 100.0, "half")
+    thread.lose(thread.request(Prompt(text="never sent"), None, None), 101.0, "")
+    info = SessionInfo(id="s", ci="apollo", head="t2")
+    stored = turn("t2", "t1", prompt="broken off", status=TurnStatus.INTERRUPTED)
+    assert thread.catch_up(SessionTurns(session=info, turns=(stored,)))
+    assert thread.request(Prompt(text="next"), None, None).after == "t2"
+
+
+def test_another_conversation_is_not_taken_for_ours() -> None:
+    thread = Thread("apollo")
+    thread.lose(thread.request(Prompt(text="ours"), None, None), 100.0, "")
+    info = SessionInfo(id="other", ci="apollo", head="t9")
+    assert not thread.catch_up(SessionTurns(session=info, turns=(turn("t9"),)))
+    assert (thread.session, thread.head, thread.turns) == (None, None, {})
+
+
+def test_an_answer_that_never_came_is_not_counted_among_the_answers() -> None:
+    failed = turn("t2", "t1", answer="", status=TurnStatus.FAILED)
+    talk = Conversation("apollo", [resumed(turn("t1"), failed, head="t2")])
+    assert talk.answer(1) == ["answer t1"]
+    assert talk.answer(2) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "said"), [("t2", "2 turns"), ("t3", "turn 2 of this branch, 3 in all")]
+)
+def test_where_a_conversation_stands_is_said_in_words(head: str, said: str) -> None:
+    turns = [turn("t1"), turn("t2", "t1"), turn("t3", "t1")]
+    kept = turns if head == "t3" else turns[:2]
+    assert place(resumed(*kept, head=head)) == said
+
+
+def test_one_turn_is_one() -> None:
+    assert place(resumed(turn("t1"), head="t1")) == "1 turn"
 
 
 def test_what_was_put_aside_goes_with_one_prompt() -> None:
@@ -142,7 +184,7 @@ def test_cost_is_told_as_far_as_it_is_known() -> None:
     turns = [turn("a", cost_usd=0.5, input_tokens=3, output_tokens=4), turn("b")]
     spent = Spent.of(turns)
     assert (spent.input_tokens, spent.output_tokens) == (3, 4)
-    assert spent.cost == "$0.5000 + 1 of unknown cost"
+    assert spent.cost == "$0.5000 and 1 turn of unknown cost"
     assert Spent.of([turn("b")]).cost == "cost unknown"
     assert Spent.of([turn("b", cost_usd=0.0)]).cost == "$0"
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import pytest
 
@@ -38,6 +41,26 @@ def test_damaged_lines_are_passed_over(tmp_path: Path) -> None:
     file = tmp_path / "chat_history"
     file.write_bytes(b'"good"\n{"not": "a string"}\nrubbish \xff\n' + b'"cut off')
     assert read_entries(file) == ["good"]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '"\\ud800"', "1" * 10_000])
+def test_no_line_is_too_strange(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "chat_history"
+    file.write_text(f'"before"\n{line}\n"after"\n')
+    assert read_entries(file) == ["before", "after"]
+
+
+def test_a_pipe_in_its_place_is_neither_read_nor_written(tmp_path: Path) -> None:
+    file = tmp_path / "chat_history"
+    os.mkfifo(file)
+    ended = Queue[list[str]]()
+
+    def use() -> None:
+        ChatHistory(file).store_string("x")
+        ended.put(read_entries(file))
+
+    Thread(target=use, daemon=True).start()
+    assert ended.get(timeout=10) == []
 
 
 def test_a_very_long_entry_is_not_kept(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.chat.input import Kind, Pastes, as_typed, files_in, read_typed
+from aish.chat.input import Kind, Pastes, as_typed, files_in, missing_in, read_typed
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_files_that_exist_are_found_after_an_at(folder: Path, text: str, files: list[str]) -> None:
     assert [str(path) for path in files_in(text)] == files
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("see @a.md, @none.txt.", ["none.txt"]),
+        ("@no/such and @Makefile and @Makefile", ["no/such", "Makefile"]),
+        ("@sub is a folder, @sub/ too", ["sub/"]),
+        ("mail me@none.txt", []),
+        ("@", []),
+    ],
+)
+def test_what_is_no_file_is_named(folder: Path, text: str, missing: list[str]) -> None:
+    assert missing_in(text) == missing
 
 
 def test_a_home_is_found_where_there_is_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,12 @@ def test_it_fits_and_hides_nothing_that_drives_a_terminal() -> None:
     assert shown.isprintable()
 
 
+def test_an_edit_under_way_is_told() -> None:
+    kept = talk()
+    kept.is_editing = True
+    assert status_line(kept, None, 100).startswith("editing · apollo")
+
+
 def test_what_waits_for_the_next_prompt_is_counted() -> None:
     kept = talk()
     kept.outputs.append(("ls", "a"))
