@@ -165,17 +165,18 @@ def test_keys_typed_before_the_question_are_no_answer(
 
 
 def test_a_command_higher_than_the_screen_needs_a_whole_yes(
-    tekton: TektonProcess, propose: Callable[..., None], tmp_path: Path
+    tekton: TektonProcess, propose: Callable[..., None]
 ) -> None:
-    propose(f"touch {tmp_path}/ran" + "\n" * 12 + "pwd")
+    ran = tekton.home / "ran-tall"
+    propose("touch ran-tall" + "\n" * 12 + "pwd")
     terminal = tekton.terminal("do", "it", rows=10)
     assert b"! 16 lines, more than this screen shows" in asked(terminal)
     terminal.type("y\n")
     terminal.wait_for(b"y\r\nrun it?")
-    assert not (tmp_path / "ran").exists()
+    assert not ran.exists()
     terminal.type("yes\n")
     assert terminal.wait() == 0
-    assert (tmp_path / "ran").exists()
+    assert ran.exists()
 
 
 def test_a_change_that_ends_with_its_shell_is_told(
