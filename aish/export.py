@@ -12,7 +12,7 @@ from pathlib import Path
 from backends.cleaning import clean_line
 from backends.errors import StorageError
 from backends.protocol import schema
-from backends.protocol.messages import SessionInfo, Turn, TurnStatus
+from backends.protocol.conversations import SessionInfo, Turn, TurnStatus
 
 SHORT = 8
 """Characters of an id that are shown; the beginning of one is enough wherever one is asked for."""

@@ -31,7 +31,8 @@ from backends.config import PORTS, Config, variable_of
 from backends.errors import TektonError
 from backends.personas import Persona, built_in_personas
 from backends.protocol.connection import Connection
-from backends.protocol.messages import CI_SERVICE, REQUESTS, Request
+from backends.protocol.messages import CI_SERVICE, Request
+from backends.protocol.requests import REQUESTS
 from docs.commands import Command, Option, aish_commands, aish_prompt, tekton_commands
 from docs.completion import scripts
 from docs.manual import manuals

@@ -17,14 +17,14 @@ from aish.layout import cells
 from backends.cleaning import clean
 from backends.console import ago
 from backends.errors import NotFound, TektonError, UsageError
-from backends.protocol.messages import (
-    Attachment,
+from backends.protocol.conversations import (
     ChangeSession,
     ForkSession,
     ListSessions,
     RemoveSessions,
     SessionInfo,
 )
+from backends.protocol.messages import Attachment
 
 _LONGEST = 30
 

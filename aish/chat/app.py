@@ -35,7 +35,7 @@ from aish.layout import warm_up
 from backends.cleaning import clean_line
 from backends.console import has_color
 from backends.errors import TektonError
-from backends.protocol.messages import ListSessions, Turn
+from backends.protocol.conversations import ListSessions, Turn
 
 _LEAVE_S = 2.0
 _AHEAD_S = 0.1

@@ -11,15 +11,8 @@ from dataclasses import dataclass, field
 
 from aish.chat.input import as_typed
 from aish.export import path_to, title_of
-from backends.protocol.messages import (
-    Answer,
-    Attachment,
-    Chat,
-    SessionInfo,
-    SessionTurns,
-    Turn,
-    TurnStatus,
-)
+from backends.protocol.conversations import SessionInfo, SessionTurns, Turn, TurnStatus
+from backends.protocol.messages import Answer, Attachment, Chat
 
 KEPT_OUTPUT = 100_000
 """Most characters of a command's output that go with a prompt; of more, the middle is left out."""

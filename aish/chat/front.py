@@ -19,7 +19,7 @@ from aish.layout import cells
 from aish.render import MarkdownRows
 from backends.console import DIM
 from backends.errors import TektonError, UsageError
-from backends.protocol.messages import Turn
+from backends.protocol.conversations import Turn
 
 _LONGEST_NAME = 60
 _RECALLED = 8000

@@ -14,8 +14,8 @@ from aish.render import terminal_width
 from backends import console
 from backends.cleaning import Cleaner, clean_line
 from backends.errors import TektonError
+from backends.protocol.conversations import Turn
 from backends.protocol.framing import MAX_MESSAGE
-from backends.protocol.messages import Turn
 
 
 class LineChat(Front):

@@ -18,16 +18,8 @@ from backends.client.discovery import PATIENCE_S, silent
 from backends.client.tekton import Tekton
 from backends.console import ago
 from backends.errors import CannotConnect, NotFound, TektonError
-from backends.protocol.messages import (
-    Answer,
-    Info,
-    ListAll,
-    ListSessions,
-    Piece,
-    ShowSession,
-    Subscribe,
-    Turn,
-)
+from backends.protocol.conversations import ListSessions, ShowSession, Turn
+from backends.protocol.messages import Answer, Info, ListAll, Piece, Subscribe
 from backends.runtime import terminal_key
 
 GATHER_S = 1 / 8

@@ -12,7 +12,7 @@ from backends.console import say, table
 from backends.runtime import canonical
 
 if TYPE_CHECKING:
-    from backends.protocol.messages import Turn
+    from backends.protocol.conversations import Turn
 
 
 def history(
@@ -35,7 +35,7 @@ def history(
     from backends.client.blocking import BlockingTekton
     from backends.fast import to_unicode
     from backends.protocol import schema
-    from backends.protocol.messages import History
+    from backends.protocol.conversations import History
 
     words, name = to_unicode(search), canonical(to_unicode(ci))
     with BlockingTekton(url, token_file) as tekton:

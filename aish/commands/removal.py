@@ -12,7 +12,7 @@ import typer
 from aish.export import short, title_of
 from backends.console import say
 from backends.errors import UsageError
-from backends.protocol.messages import ListSessions, RemoveSessions, SessionInfo, ShowSession
+from backends.protocol.conversations import ListSessions, RemoveSessions, SessionInfo, ShowSession
 
 if TYPE_CHECKING:
     from backends.client.blocking import BlockingTekton

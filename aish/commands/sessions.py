@@ -21,7 +21,8 @@ from backends.runtime import canonical
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backends.protocol.messages import Request, SessionInfo, Turn
+    from backends.protocol.conversations import SessionInfo, Turn
+    from backends.protocol.messages import Request
 
 _MOST = 1000
 
@@ -87,7 +88,7 @@ def list_sessions(
     """aish session list --search WORDS: conversations, the last used first."""
     from aish.export import short, title_of
     from backends.protocol import schema
-    from backends.protocol.messages import ListSessions
+    from backends.protocol.conversations import ListSessions
 
     request = ListSessions(
         ci=_ci(ci), search=_text(search) or None, terminal=_this_terminal() if here else None,
@@ -219,7 +220,7 @@ def fork(
     """aish session fork 3f2a91bc --name plan-b: copy it, to go on twice."""
     from aish.export import short
     from backends.protocol import schema
-    from backends.protocol.messages import ForkSession
+    from backends.protocol.conversations import ForkSession
 
     request = ForkSession(
         session=_text(word), ci=_ci(ci), turn=_text(turn) or None, name=_text(name) or None
@@ -238,7 +239,7 @@ def rename(
     debug: Debug = False,
 ) -> None:
     """aish session rename 3f2a91bc plan: give it a name."""
-    from backends.protocol.messages import ChangeSession
+    from backends.protocol.conversations import ChangeSession
 
     _ask(ChangeSession(session=_text(word), ci=_ci(ci), name=_text(name)), url, token_file)
 
@@ -253,7 +254,7 @@ def title(
     debug: Debug = False,
 ) -> None:
     """aish session title 3f2a91bc "the plan": say what it is about."""
-    from backends.protocol.messages import ChangeSession
+    from backends.protocol.conversations import ChangeSession
 
     changed = ChangeSession(session=_text(word), ci=_ci(ci), title=_text(" ".join(text)))
     _ask(changed, url, token_file)
@@ -302,7 +303,7 @@ def _conversation(
 ) -> tuple[SessionInfo, list[Turn]]:
     """Fetch a conversation with all its turns, in as many messages as they need."""
     from backends.client.blocking import BlockingTekton
-    from backends.protocol.messages import ShowSession
+    from backends.protocol.conversations import ShowSession
 
     with BlockingTekton(url, token_file) as tekton:
         found = tekton.call(ShowSession(session=_text(word), ci=_ci(ci)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from backends.protocol.messages import Turn
+from backends.protocol.conversations import Turn
 
 MAX_TEXT = 2_000_000
 """Characters; JSON needs up to six bytes for each."""

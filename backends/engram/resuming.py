@@ -13,7 +13,7 @@ from backends.engram.tables import sessions, storable, turns
 from backends.engram.titles import NAMES, check_name, is_id_like, is_name
 from backends.engram.turns import read_turns
 from backends.errors import NotFound, UsageError
-from backends.protocol.messages import Resumed, ResumeSession, TurnStatus
+from backends.protocol.conversations import Resumed, ResumeSession, TurnStatus
 
 
 def resume(

@@ -15,8 +15,7 @@ from backends.engram.sessions import SessionStore
 from backends.engram.tables import HEAD, MIGRATIONS, metadata
 from backends.engram.turns import TurnStore
 from backends.errors import StorageError
-from backends.protocol.messages import (
-    Ack,
+from backends.protocol.conversations import (
     BeginTurn,
     ChangeSession,
     ForkSession,
@@ -33,6 +32,7 @@ from backends.protocol.messages import (
     Turns,
     UpdateTurn,
 )
+from backends.protocol.messages import Ack
 from backends.runtime import canonical
 from backends.service.base import Context, Service, handles
 

@@ -20,7 +20,7 @@ from backends.engram.tables import removed, sessions, storable, turns
 from backends.engram.titles import check_name, fork_title, own_title
 from backends.engram.turns import read_turns
 from backends.errors import NotFound, UsageError
-from backends.protocol.messages import (
+from backends.protocol.conversations import (
     ChangeSession,
     ForkSession,
     ListSessions,

@@ -16,7 +16,7 @@ from backends.engram.search import newest_found
 from backends.engram.tables import removed, sessions, storable, turns
 from backends.engram.titles import title_of
 from backends.errors import InvalidMessage, NotFound
-from backends.protocol.messages import Turn, TurnStatus
+from backends.protocol.conversations import Turn, TurnStatus
 
 MAX_LIMIT = 10_000
 """Most turns that one call of `history` returns."""

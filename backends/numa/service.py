@@ -10,16 +10,8 @@ from pathlib import Path
 
 from backends.errors import TektonError
 from backends.numa.report import report
-from backends.protocol.messages import (
-    Chat,
-    Directory,
-    Facts,
-    ListAll,
-    Measure,
-    Piece,
-    ServiceInfo,
-    Turn,
-)
+from backends.protocol.conversations import Turn
+from backends.protocol.messages import Chat, Directory, Facts, ListAll, Measure, Piece, ServiceInfo
 from backends.service.base import Context, handles
 from backends.service.ci import CIService, Finished, user_text
 

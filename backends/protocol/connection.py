@@ -27,7 +27,7 @@ from backends.errors import (
 )
 from backends.protocol import schema
 from backends.protocol.framing import MAX_MESSAGE, Oversized
-from backends.protocol.messages import REQUESTS, Request
+from backends.protocol.messages import Request
 
 RequestId: TypeAlias = int | str
 
@@ -211,6 +211,8 @@ class Connection:
             return self._refuse(None, ProtocolError(reason))
         if number in self._serving:
             return self._refuse(None, ProtocolError(f"id {number!r} is in use by an open request"))
+        from backends.protocol.requests import REQUESTS  # only who is asked needs them all
+
         kind = REQUESTS.get(method) if isinstance(method, str) else None
         if kind is None:
             return self._refuse(number, UnknownMethod(f"unknown method {method!r}"))

@@ -20,17 +20,8 @@ from backends.errors import (
     TektonError,
 )
 from backends.protocol import schema
-from backends.protocol.messages import (
-    Answer,
-    Chat,
-    Piece,
-    Resumed,
-    ResumeSession,
-    ServiceInfo,
-    Turn,
-    TurnStatus,
-    Usage,
-)
+from backends.protocol.conversations import Resumed, ResumeSession, Turn, TurnStatus
+from backends.protocol.messages import Answer, Chat, Piece, ServiceInfo, Usage
 from backends.runtime import canonical
 from backends.service.base import Context, Service, handles
 from backends.service.turns import TurnRecorder

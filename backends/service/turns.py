@@ -7,7 +7,7 @@ import dataclasses
 import logging
 
 from backends.errors import NotFound, TektonError
-from backends.protocol.messages import BeginTurn, Turn, UpdateTurn
+from backends.protocol.conversations import BeginTurn, Turn, UpdateTurn
 from backends.service.base import Context
 
 log = logging.getLogger(__name__)

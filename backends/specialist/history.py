@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from backends.protocol.messages import Turn
+from backends.protocol.conversations import Turn
 from backends.providers.base import Exchange, Prompt
 
 _BYTES_PER_TOKEN = 3

@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 from backends.errors import ConfigError, MessageTooLarge, NoModel
 from backends.personas import Persona, load_personas
-from backends.protocol.messages import Chat, Piece, ServiceInfo, Turn
+from backends.protocol.conversations import Turn
+from backends.protocol.messages import Chat, Piece, ServiceInfo
 from backends.providers.base import CONTEXT_TOKENS, Finish, Notice, Prompt
 from backends.providers.models import Models
 from backends.service.base import Context

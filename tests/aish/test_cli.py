@@ -15,7 +15,7 @@ import typer.main
 from aish.cli import VERBS, _first_word, make_app
 from aish.commands.history import history
 from backends.client.blocking import BlockingTekton
-from backends.protocol.messages import History, Turn, Turns, TurnStatus
+from backends.protocol.conversations import History, Turn, Turns, TurnStatus
 from backends.runtime import RESERVED
 from backends.version import VERSION
 from tests.scenarios.replay import ReplayedCI, chunk, result

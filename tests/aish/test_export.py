@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from aish.export import heading, path_to, sections, title_of, to_json, to_markdown
-from backends.protocol.messages import SessionInfo, Turn, TurnStatus
+from backends.protocol.conversations import SessionInfo, Turn, TurnStatus
 
 SESSION = SessionInfo(id="5e55" * 8, ci="apollo", name="plan", title="The plan", head="c")
 

@@ -16,7 +16,8 @@ from aish.commands.removal import seconds_of
 from backends.client.blocking import BlockingTekton
 from backends.errors import UsageError
 from backends.protocol import schema
-from backends.protocol.messages import Answer, Chat, SessionInfo, Turn, Turns, TurnStatus
+from backends.protocol.conversations import SessionInfo, Turn, Turns, TurnStatus
+from backends.protocol.messages import Answer, Chat
 from tests.scenarios.replay import ReplayedCI, line
 from tests.scenarios.tekton_process import Ran, TektonProcess
 from tests.scenarios.terminal import Terminal

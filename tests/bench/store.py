@@ -14,7 +14,7 @@ from backends.database import Database
 from backends.engram.sessions import SessionStore
 from backends.engram.tables import HEAD, MIGRATIONS, metadata, sessions, turns
 from backends.engram.turns import TurnStore
-from backends.protocol.messages import ListSessions, ResumeSession, Turn, TurnStatus
+from backends.protocol.conversations import ListSessions, ResumeSession, Turn, TurnStatus
 from tests.bench.figures import Figure, Section
 from tests.bench.stage import Stage, rounds
 

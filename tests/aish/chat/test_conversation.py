@@ -8,15 +8,8 @@ import pytest
 
 from aish.chat.actions import place
 from aish.chat.conversation import KEPT_OUTPUT, Conversation, Prompt, Spent, Thread, bounded
-from backends.protocol.messages import (
-    Answer,
-    Attachment,
-    SessionInfo,
-    SessionTurns,
-    Turn,
-    TurnStatus,
-    Usage,
-)
+from backends.protocol.conversations import SessionInfo, SessionTurns, Turn, TurnStatus
+from backends.protocol.messages import Answer, Attachment, Usage
 
 
 def turn(name: str, parent: str | None = None, **fields: object) -> Turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.chat.conversation import Conversation, Thread
 from aish.chat.status import status_line
-from backends.protocol.messages import SessionInfo, Turn, TurnStatus
+from backends.protocol.conversations import SessionInfo, Turn, TurnStatus
 
 
 def talk(title: str = "a title", cost: float | None = 0.01) -> Conversation:

@@ -30,7 +30,8 @@ from backends.errors import (
     Unauthorized,
 )
 from backends.protocol import framing
-from backends.protocol.messages import Answer, Chat, History, Info, ListAll, Measure, Piece, Request
+from backends.protocol.conversations import History
+from backends.protocol.messages import Answer, Chat, Info, ListAll, Measure, Piece, Request
 from backends.service.base import Gate
 from backends.transport.base import Channel
 from tests.backends.services import (

@@ -13,12 +13,11 @@ import pytest
 from backends.client.discovery import locate, read_token, remote_of, target, why_not
 from backends.errors import CannotConnect, NotFound, TektonError, UsageError
 from backends.paths import Paths, find_paths, private_folder
+from backends.protocol.conversations import BeginTurn, History, Turn, TurnStatus
 from backends.protocol.messages import (
-    BeginTurn,
     Chat,
     Health,
     Hello,
-    History,
     Info,
     ListAll,
     Measure,
@@ -26,8 +25,6 @@ from backends.protocol.messages import (
     Request,
     ServiceInfo,
     Subscribe,
-    Turn,
-    TurnStatus,
 )
 from backends.registry import Registry
 from backends.runtime import canonical

@@ -14,7 +14,7 @@ from backends.config import Config
 from backends.config import Engram as Settings
 from backends.engram.service import Engram
 from backends.paths import private_folder
-from backends.protocol.messages import BeginTurn, Turn, TurnStatus
+from backends.protocol.conversations import BeginTurn, Turn, TurnStatus
 from tests.backends.services import StageContext, client_of
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from backends.engram.service import Engram
 from backends.engram.tables import metadata
 from backends.errors import StorageError
 from backends.paths import find_paths, private_folder
-from backends.protocol.messages import (
+from backends.protocol.conversations import (
     History,
     ListSessions,
     RemoveSessions,

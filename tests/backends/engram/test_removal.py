@@ -17,7 +17,7 @@ from backends.config import load_config
 from backends.engram.service import Engram
 from backends.errors import ConfigError, NotFound, StorageError, UsageError
 from backends.paths import find_paths
-from backends.protocol.messages import (
+from backends.protocol.conversations import (
     BeginTurn,
     ChangeSession,
     ForkSession,

@@ -15,14 +15,12 @@ from backends.client.client import Client
 from backends.engram.fitting import MAX_TEXT
 from backends.errors import NotFound, TektonError, UsageError
 from backends.paths import find_paths
-from backends.protocol.framing import MAX_MESSAGE
-from backends.protocol.messages import (
+from backends.protocol.conversations import (
     BeginTurn,
     ChangeSession,
     ForkSession,
     History,
     ListSessions,
-    Request,
     Resumed,
     ResumeSession,
     SessionInfo,
@@ -31,6 +29,8 @@ from backends.protocol.messages import (
     TurnStatus,
     UpdateTurn,
 )
+from backends.protocol.framing import MAX_MESSAGE
+from backends.protocol.messages import Request
 from tests.backends.engram.memory import A, B, ask, line, rows, store, turn
 
 

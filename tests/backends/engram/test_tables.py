@@ -17,7 +17,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from backends.database import Database
 from backends.engram.tables import HEAD, MIGRATIONS, SEARCH, metadata, turns
 from backends.errors import StorageError
-from backends.protocol.messages import Turn
+from backends.protocol.conversations import Turn
 
 
 def alembic_config() -> Config:

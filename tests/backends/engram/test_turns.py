@@ -23,7 +23,7 @@ from backends.database import Database
 from backends.engram.tables import HEAD, MIGRATIONS, metadata, sessions
 from backends.engram.turns import MAX_LIMIT, TurnStore
 from backends.errors import InvalidMessage, StorageError
-from backends.protocol.messages import Turn, TurnStatus
+from backends.protocol.conversations import Turn, TurnStatus
 
 T = TypeVar("T")
 

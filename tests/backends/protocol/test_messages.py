@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from backends.protocol import messages
-from backends.protocol.messages import CI_SERVICE, REQUESTS, Request
+from backends.protocol.messages import CI_SERVICE, Request
+from backends.protocol.requests import REQUESTS
 
 SERVICES = {None, CI_SERVICE, "hermes", "engram", "numa"}
 

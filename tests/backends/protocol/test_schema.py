@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from backends.config import Config
 from backends.errors import InvalidMessage
 from backends.personas import Persona
-from backends.protocol import messages, schema
-from backends.protocol.messages import Chat, Event, Health, ServiceInfo, Turn
+from backends.protocol import conversations, messages, schema
+from backends.protocol.conversations import Turn
+from backends.protocol.messages import Chat, Event, Health, ServiceInfo
 
 MESSAGES: list[type[Any]] = [
     found
@@ -162,7 +163,7 @@ def test_a_value_of_a_wrong_type_is_named(kind: type[Any], name: str, annotation
 
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(InvalidMessage, match=r"^value\.turn\.ci is missing$"):
-        schema.decode(messages.BeginTurn, {"turn": {"id": "1", "session": "s"}}, "value")
+        schema.decode(conversations.BeginTurn, {"turn": {"id": "1", "session": "s"}}, "value")
     with pytest.raises(InvalidMessage, match=r"^Event must be an object, not a list$"):
         schema.decode(Event, [])
 
@@ -250,9 +251,9 @@ def test_numbers_that_nobody_else_can_read_are_refused(text: str) -> None:
 
 
 def test_a_whole_number_has_at_most_64_bits() -> None:
-    assert schema.decode(messages.History, {"limit": 2**63 - 1}).limit == 2**63 - 1
+    assert schema.decode(conversations.History, {"limit": 2**63 - 1}).limit == 2**63 - 1
     with pytest.raises(InvalidMessage, match=r"^limit must be a number of at most 64 bits$"):
-        schema.decode(messages.History, {"limit": 2**63})
+        schema.decode(conversations.History, {"limit": 2**63})
 
 
 def test_a_value_of_any_kind_is_not_nested_without_end() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from backends.errors import NoModel, NotFound, Unauthorized, UsageError
+from backends.protocol.conversations import History
 from backends.protocol.messages import (
     Ack,
     Answer,
     Chat,
     Directory,
     Event,
-    History,
     Info,
     ListAll,
     Measure,

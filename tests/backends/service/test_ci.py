@@ -21,22 +21,15 @@ from backends.errors import (
     StorageError,
     TektonError,
 )
-from backends.protocol.messages import (
-    Ack,
-    Answer,
-    Attachment,
+from backends.protocol.conversations import (
     BeginTurn,
-    Chat,
-    Info,
-    Piece,
-    Request,
     Resumed,
     ResumeSession,
     Turn,
     TurnStatus,
     UpdateTurn,
-    Usage,
 )
+from backends.protocol.messages import Ack, Answer, Attachment, Chat, Info, Piece, Request, Usage
 from backends.service import turns
 from backends.service.ci import CIService, Finished, user_text
 from backends.service.dispatch import Session

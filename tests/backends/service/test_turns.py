@@ -11,7 +11,8 @@ import pytest
 
 from backends.config import Config, Engram
 from backends.errors import StorageError
-from backends.protocol.messages import BeginTurn, Request, Turn, TurnStatus, UpdateTurn
+from backends.protocol.conversations import BeginTurn, Turn, TurnStatus, UpdateTurn
+from backends.protocol.messages import Request
 from backends.service import turns
 from backends.service.turns import TurnRecorder
 from tests.backends.services import StageContext

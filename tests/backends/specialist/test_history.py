@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.protocol.messages import Turn, TurnStatus
+from backends.protocol.conversations import Turn, TurnStatus
 from backends.providers.base import Exchange, Prompt
 from backends.specialist.history import tokens, with_history
 
