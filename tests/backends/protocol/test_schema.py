@@ -25,8 +25,11 @@ from backends.protocol.messages import Chat, Event, Health, ServiceInfo
 
 MESSAGES: list[type[Any]] = [
     found
-    for _, found in inspect.getmembers(messages, inspect.isclass)
-    if dataclasses.is_dataclass(found) and found is not messages.Request
+    for module in (messages, conversations)
+    for _, found in inspect.getmembers(module, inspect.isclass)
+    if dataclasses.is_dataclass(found)
+    and found is not messages.Request
+    and found.__module__ == module.__name__
 ]
 KINDS: list[type[Any]] = [*MESSAGES, Config, Persona]
 
