@@ -11,7 +11,7 @@ from backends.errors import ConfigError, MessageTooLarge, NoModel
 from backends.personas import Persona, load_personas
 from backends.protocol.conversations import Turn
 from backends.protocol.messages import Chat, Piece, ServiceInfo
-from backends.providers.base import CONTEXT_TOKENS, Finish, Notice, Prompt
+from backends.providers.base import CONTEXT_TOKENS, Finish, Prompt
 from backends.providers.models import Models
 from backends.service.base import Context
 from backends.service.ci import CIService, Finished, user_text
@@ -88,12 +88,12 @@ class Specialist(CIService):
         items = provider.stream(prompt)
         try:
             async for item in items:
-                if isinstance(item, Finish):
-                    yield await self._finished(item, provider_name)
-                elif isinstance(item, Notice):
-                    yield Piece(notice=item.text)
-                else:
+                if isinstance(item, str):  # first, as almost all are
                     yield item
+                elif isinstance(item, Finish):
+                    yield await self._finished(item, provider_name)
+                else:
+                    yield Piece(notice=item.text)
         finally:
             await items.aclose()  # type: ignore[attr-defined]
 
