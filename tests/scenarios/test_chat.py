@@ -549,7 +549,7 @@ def test_a_conversation_that_goes_on_is_shown_as_it_was(
     person.is_asked()
     person.types("\x04")
     person.sees("apollo goes on with")
-    person.is_asked()
+    person.waits(lambda rows: "…" in rows, "the end of the last exchange")
     rows = person.shown
     shown = rows[rows.index("apollo> list them", rows.index("apollo> list them") + 1) + 1 :]
     assert "Heading" in shown[0]
