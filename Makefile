@@ -45,7 +45,7 @@ lint: $(READY) ## Format, lint, types, imports, security, generated docs
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml aish backends
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml aish backends terma
 	@$(BIN)/python docs/generate.py --check
 
 coverage: $(READY) ## The tests again, with the branches they reach, those of child processes too

@@ -19,7 +19,7 @@ from backends.protocol import schema
 
 T = TypeVar("T")
 
-SERVICES = ("hermes", "engram", "rhetor", "numa")
+SERVICES = ("hermes", "engram", "rhetor", "numa", "terma")
 """The services of every Tekton, in the order of their starts."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -32,6 +32,13 @@ PORTS: Mapping[str, int] = {
 """The ports that services and CIs have where TCP is switched on."""
 
 _MAX_DAYS = 36_500
+
+_TERMA_RANGES = (
+    ("log_bytes", 1_000_000, 2**40),
+    ("keep_days", 0, _MAX_DAYS),
+    ("scrollback", 0, 100_000),
+    ("workers", 1, 16),
+)
 
 LEVELS = ("debug", "info", "warning", "error")
 """What `level` under `[logs]` may be."""
@@ -82,6 +89,29 @@ class Engram:
     keep_days: int = 0
 
 
+NOTICES = ("none", "bell", "osc9", "desktop")
+"""What `notify` under `[terma]` may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terma:
+    """Terminals.
+
+    Of each one's output the last `log_bytes` are kept, and `keep_days` after it was closed (0
+    keeps all). `scrollback` counts rows of a screen. `shell` is the program of `terma new`, by
+    default the user's own. `notify` says how an attached person hears that another terminal
+    wants them: none, bell, osc9 or desktop.
+    """
+
+    record: bool = True
+    log_bytes: int = 64_000_000
+    keep_days: int = 30
+    scrollback: int = 5_000
+    workers: int = 2
+    shell: str = ""
+    notify: str = "bell"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Price:
     """US dollars for a million tokens."""
@@ -113,6 +143,7 @@ class Config:
     tcp: Tcp = field(default_factory=Tcp)
     logs: Logs = field(default_factory=Logs)
     engram: Engram = field(default_factory=Engram)
+    terma: Terma = field(default_factory=Terma)
     prices: Prices = field(default_factory=Prices)
 
 
@@ -197,6 +228,14 @@ def _check(config: Config) -> None:
         raise InvalidMessage(
             f"engram.keep_days must be from 0 to {_MAX_DAYS}, not {config.engram.keep_days}"
         )
+    if config.terma.notify not in NOTICES:
+        raise InvalidMessage(
+            f"terma.notify must be one of {list(NOTICES)}, not {config.terma.notify!r}"
+        )
+    for setting, least, most in _TERMA_RANGES:
+        value = getattr(config.terma, setting)
+        if not least <= value <= most:
+            raise InvalidMessage(f"terma.{setting} must be from {least} to {most}, not {value}")
     for name, port in config.tcp.ports.items():
         if not 0 <= port <= 65535:
             raise InvalidMessage(f"tcp.ports.{name} must be from 0 to 65535, not {port}")

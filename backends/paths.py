@@ -64,6 +64,16 @@ class Paths:
         return self.state / "engram.db"
 
     @property
+    def terminals(self) -> Path:
+        """A folder for each terminal, by its id: its log, its last snapshot, its token."""
+        return self.state / "terminals"
+
+    @property
+    def mailboxes(self) -> Path:
+        """The database of terminals and messages."""
+        return self.state / "terma.db"
+
+    @property
     def hub_lock(self) -> Path:
         """Held, by flock, for as long as a hub runs."""
         return self.runtime / "hub.lock"

@@ -25,13 +25,39 @@ from backends.protocol.messages import (
     Request,
     Subscribe,
 )
+from backends.protocol.terminals import (
+    AcknowledgeMessages,
+    AttachTerminal,
+    ChangeRoles,
+    CloseTerminal,
+    FollowMessage,
+    ListTerminals,
+    OpenTerminal,
+    ReadInbox,
+    ReadLines,
+    ReadLog,
+    RenameTerminal,
+    ReplyMessage,
+    ResizeTerminal,
+    RestoreTerminals,
+    SendMessage,
+    ShowScreen,
+    SignalTerminal,
+    WatchInbox,
+    WatchScreen,
+    WhoAmI,
+    WriteTerminal,
+)
 
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.METHOD: request
     for request in (
         Hello, Info, Chat, ListAll, Subscribe, Publish, BeginTurn, UpdateTurn, History,
         ResumeSession, ListSessions, ShowSession, ChangeSession, ForkSession, RemoveSessions,
-        Measure,
+        Measure, OpenTerminal, ListTerminals, AttachTerminal, WriteTerminal, ResizeTerminal,
+        SignalTerminal, RenameTerminal, ChangeRoles, CloseTerminal, RestoreTerminals, ShowScreen,
+        WatchScreen, ReadLog, ReadLines, SendMessage, ReadInbox, WatchInbox, AcknowledgeMessages,
+        ReplyMessage, FollowMessage, WhoAmI,
     )
 }  # fmt: skip
 """Every request by its method."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -12,9 +13,22 @@ from backends.config import Config
 from backends.paths import Paths
 from backends.protocol.messages import Info, Request, ServiceInfo
 from backends.registry import Registry
+from backends.transport.base import Peer
 
 ResultT = TypeVar("ResultT")
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the peer as the socket tells it, and the token that came with its hello."""
+
+    peer: Peer
+    token: str | None = None
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+"""Who asks, within the handler of a request that came through a connection."""
 
 
 class Context(Protocol):

@@ -31,7 +31,7 @@ from backends.protocol.connection import (
 )
 from backends.protocol.framing import Oversized
 from backends.protocol.messages import PROTOCOL_VERSION, Hello, Request, Welcome
-from backends.service.base import Gate, Service
+from backends.service.base import CALLER, Caller, Gate, Service
 from backends.service.outlet import Outlet
 from backends.transport.base import Channel
 from backends.version import VERSION
@@ -68,6 +68,7 @@ class Session:
         self._connection = Connection()
         self._tasks: dict[RequestId, asyncio.Task[None]] = {}
         self._is_let_in = channel.peer.is_trusted or channel.peer.has_shown_token
+        self._caller = Caller(channel.peer)
         self._one_line_at_a_time = asyncio.Lock()
         self._is_ending = False
         self._hello_by = 0.0
@@ -169,6 +170,7 @@ class Session:
                 await self._send_away(number, reason)
             self._is_let_in = True
             self._channel.let_in()
+        self._caller = Caller(self._channel.peer, hello.token)
         if hello.protocol != PROTOCOL_VERSION:
             reason = f"version {hello.protocol} of the protocol is not spoken here"
             error = ProtocolError(reason, f"say hello with version {PROTOCOL_VERSION}")
@@ -210,6 +212,7 @@ class Session:
 
     async def _answer(self, number: RequestId, request: Request[Any]) -> None:
         began = time.monotonic()
+        CALLER.set(self._caller)  # in the context of this task alone
         try:
             reply = self._connection.result(number, await self._result_of(number, request))
         except asyncio.CancelledError:

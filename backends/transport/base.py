@@ -16,13 +16,15 @@ class Peer:
     """Who is at the other end, as the socket itself tells; a peer's own words do not count.
 
     `is_trusted` is true for this user's own processes (the Unix socket's credentials, or this
-    process); everybody else has to show a token, which the handshake may have seen already.
+    process); everybody else has to show a token, which the handshake may have seen already. `pid`
+    is what the kernel says of a Unix socket's other end.
     """
 
     where: str
     is_trusted: bool
     is_local: bool = True
     has_shown_token: bool = False
+    pid: int | None = None
 
 
 MAX_STRANGER = 64 * 1024

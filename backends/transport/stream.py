@@ -24,6 +24,7 @@ _READS_AT_ONCE = 8
 _HANG_UP_CHECK_S = 0.1
 _IS_MACOS = sys.platform == "darwin"
 _LOCAL_PEERCRED = 1  # macOS, sys/un.h
+_LOCAL_PEERPID = 2
 
 
 class StreamChannel:
@@ -137,7 +138,7 @@ def peer_of(writer: asyncio.StreamWriter) -> Peer:
         host, port = writer.get_extra_info("peername")[:2]
         return Peer(where=f"tcp {host}:{port}", is_trusted=False, is_local=False)
     uid, pid = _credentials(found)
-    return Peer(where=f"unix pid {pid}", is_trusted=uid in (os.getuid(), 0))
+    return Peer(where=f"unix pid {pid}", is_trusted=uid in (os.getuid(), 0), pid=pid)
 
 
 def _credentials(unix: socket.socket) -> tuple[int, int | None]:
@@ -149,7 +150,8 @@ def _credentials(unix: socket.socket) -> tuple[int, int | None]:
         return uid, pid
     # macOS and the BSDs: struct xucred begins with its version and the uid (sys/ucred.h)
     _, uid = struct.unpack_from("II", unix.getsockopt(0, _LOCAL_PEERCRED, 76))
-    return uid, None
+    pid = struct.unpack("i", unix.getsockopt(0, _LOCAL_PEERPID, 4))[0]
+    return uid, pid
 
 
 def reason_of(error: OSError) -> str:

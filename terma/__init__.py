@@ -1,0 +1,1 @@
+"""Named terminals that outlive everything: they host programs, and take messages."""

@@ -1,0 +1,1 @@
+"""A person's own terminal, joined to a named one."""

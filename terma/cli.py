@@ -1,0 +1,99 @@
+"""The commands of `terma`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+
+import typer
+
+from backends.console import run_program
+from backends.errors import UsageError
+from backends.version import VERSION
+
+HELP = """
+  terma new alice --role coding             a shell in a terminal called alice
+  terma new bob -- htop                     any program; it runs on when you are gone
+  terma attach alice                        Ctrl-] lets go of it
+  terma list                                what there is, and what it does
+  terma message alice "PR 42 is ready"      also to @coding, alice,bob or @all
+  terma inbox                               in a terminal: what others sent here
+  terma log alice --grep error --since 1h   all it has ever shown
+
+A terminal outlives whoever looks at it: the window, the hub, and the screen workers.
+`terma VERB --help` tells more of each.
+"""
+
+VERBS: Mapping[str, str] = {
+    "new": "terma.commands.new:new",
+    "list": "terma.commands.listing:list_terminals",
+    "attach": "terma.commands.attach:attach",
+    "next": "terma.commands.attach:attach_next",
+    "message": "terma.commands.message:message",
+    "inbox": "terma.commands.inbox:inbox",
+    "reply": "terma.commands.inbox:reply",
+    "ack": "terma.commands.inbox:acknowledge",
+    "whoami": "terma.commands.inbox:whoami",
+    "screen": "terma.commands.screen:screen",
+    "send": "terma.commands.send:send",
+    "log": "terma.commands.log:log",
+    "export": "terma.commands.recording:export",
+    "replay": "terma.commands.recording:replay",
+    "diff": "terma.commands.diff:diff",
+    "rename": "terma.commands.change:rename",
+    "role": "terma.commands.change:role",
+    "close": "terma.commands.change:close",
+    "restore": "terma.commands.change:restore",
+}
+"""Where each verb's command is; loaded only when it is used."""
+
+
+def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """Return the program with some of its verbs, all by default."""
+    app = typer.Typer(
+        name="terma",
+        help="\b" + HELP.replace("\n  ", "\n"),  # the mark keeps a paragraph's lines
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback()(_common)
+    for verb in verbs:
+        module, _, attribute = VERBS[verb].partition(":")
+        app.command(verb)(getattr(import_module(module), attribute))
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"terma {VERSION}")
+        raise typer.Exit
+
+
+def _common(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Options that stand before every verb."""
+
+
+def _run(arguments: list[str]) -> None:
+    verb = arguments[0] if arguments else ""
+    if not verb or verb.startswith("-"):
+        make_app()(arguments, prog_name="terma")
+    if verb not in VERBS:
+        import difflib
+
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean `terma {close[0]}`? " if close else ""
+        raise UsageError(f"terma has no verb {verb!r}", f"{hint}`terma --help` shows all")
+    make_app([verb])(arguments, prog_name="terma")
+
+
+def main() -> None:
+    """Run `terma`."""
+    run_program(lambda: _run(sys.argv[1:]))

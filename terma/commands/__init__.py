@@ -1,0 +1,1 @@
+"""The verbs of `terma`, a module each, loaded only when used."""
