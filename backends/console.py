@@ -51,20 +51,29 @@ def table(
             nothing where that is no terminal.
     """
     cleaned = [[clean_line(cell) for cell in row] for row in rows]
-    widths = [max(len(row[n]) for row in cleaned) for n in range(len(cleaned[0]))]
-    width = width or _terminal_width()
+    widths = [max(cells(row[n]) for row in cleaned) for n in range(len(cleaned[0]))]
+    width = width or terminal_width()
     if width:
         widths = _fitting(widths, width - len(_GAP) * (len(widths) - 1), cut_first)
     lines = []
     for number, row in enumerate(cleaned):
-        cells = (_cut(cell, room).ljust(room) for cell, room in zip(row, widths, strict=True))
-        line = _GAP.join(cells).rstrip()
+        fitted = (_fit(cell, room) for cell, room in zip(row, widths, strict=True))
+        line = _GAP.join(fitted).rstrip()
         color = BOLD if number == 0 else colors[number] if colors else None
         lines.append(paint(line, color) if color else line)
     return "\n".join(lines)
 
 
-def _terminal_width() -> int | None:
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes, where wide characters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def terminal_width() -> int | None:
     """Return the columns of the terminal behind stdout, `None` where there is none."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
@@ -86,8 +95,16 @@ def _fitting(widths: Sequence[int], room: int, cut_first: Sequence[int]) -> list
     return fitting
 
 
-def _cut(cell: str, room: int) -> str:
-    return cell if len(cell) <= room else cell[: room - 1] + "…"
+def _fit(cell: str, room: int) -> str:
+    """Cut or pad a cell to so many columns."""
+    width = cells(cell)
+    if width > room:
+        cell = cell[:room]  # none takes less than a column, but for those that combine
+        while cells(cell) >= room:
+            cell = cell[:-1]
+        cell += "…"
+        width = cells(cell)
+    return cell + " " * (room - width)
 
 
 def say(line: str) -> None:

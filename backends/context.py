@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from backends.errors import TektonError
 from backends.paths import Paths
 from backends.protocol.messages import Publish, Request
 from backends.registry import Registry
+from backends.service.base import Service
 from backends.service.dispatch import MAX_OPEN
 from backends.service.runner import Runner
 from backends.transport.memory import memory_pair
@@ -38,6 +39,8 @@ class ProcessContext:
     """
 
     runner: Runner
+    on_ci: Callable[[str, bool], None] | None = None
+    """Told the name of a CI that a service has started, and whether it runs or has ended."""
 
     def __init__(self, config: Config, paths: Paths) -> None:
         self.config = config
@@ -89,6 +92,19 @@ class ProcessContext:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+
+    async def start_service(self, service: Service) -> None:
+        """Have another service run in this process."""
+        await self.runner.start(service)
+        if self.on_ci is not None and service.is_ci:
+            self.on_ci(service.name, True)
+
+    async def stop_service(self, service: Service) -> None:
+        """End a service of this process, if it runs."""
+        if self.runner.find(service.name, service.is_ci) is service:
+            await self.runner.stop(service)
+            if self.on_ci is not None and service.is_ci:
+                self.on_ci(service.name, False)
 
     async def close(self, grace_s: float = 2.0) -> None:
         """Let background work end within the grace, then end it; close all connections."""

@@ -67,6 +67,8 @@ class Database:
         busy_timeout_s: How long a call waits, queueing included, for a lock that another
             process holds.
         queue_limit: How many writes, and how many reads, may wait at once.
+        is_durable: A write returns once it is on the disk, where a power cut leaves it; it waits
+            for the disk then.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Database:
         *,
         busy_timeout_s: float = 5.0,
         queue_limit: int = 1000,
+        is_durable: bool = False,
     ) -> None:
         self.path = path
         self._metadata = metadata
@@ -86,8 +89,8 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         # A transaction that starts by reading may not write once another process has written
         # meanwhile, whatever the timeout: the writer takes its lock at the start.
-        self._writer = _Lane(path, "write", "BEGIN IMMEDIATE", queue_limit)
-        self._reader = _Lane(path, "read", "BEGIN", queue_limit)
+        self._writer = _Lane(path, "write", "BEGIN IMMEDIATE", queue_limit, is_durable)
+        self._reader = _Lane(path, "read", "BEGIN", queue_limit, is_durable)
         self._is_open = False
 
     async def open(self) -> None:
@@ -303,13 +306,16 @@ class Database:
 class _Lane:
     """One connection, and the one thread that uses it."""
 
-    def __init__(self, path: Path, purpose: str, begin: str, limit: int) -> None:
+    def __init__(
+        self, path: Path, purpose: str, begin: str, limit: int, is_durable: bool
+    ) -> None:
         self.purpose = purpose
         self.file: _File | None = None
         """The file that is open and ready; `None` where there is none."""
         self._path = path
         self._begin = begin
         self._limit = limit
+        self._synchronous = "FULL" if is_durable else "NORMAL"
         self._waiting = 0
         self._is_closed = False
         # Its thread is no daemon: what is queued gets written even where nobody calls close.
@@ -355,10 +361,10 @@ class _Lane:
             raw.execute("PRAGMA foreign_keys=ON")
             # What is deleted or replaced is overwritten with zeros at once.
             raw.execute("PRAGMA secure_delete=ON")
-            # With WAL a commit then waits for no disk. A killed process loses nothing, as the
-            # system holds what was written; a power cut may undo the last commits but cannot
+            # With WAL and NORMAL a commit waits for no disk. A killed process loses nothing, as
+            # the system holds what was written; a power cut may undo the last commits but cannot
             # damage the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
-            raw.execute("PRAGMA synchronous=NORMAL")
+            raw.execute(f"PRAGMA synchronous={self._synchronous}")
             engine = create_engine(
                 "sqlite+pysqlite://",
                 creator=lambda: raw,

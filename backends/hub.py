@@ -78,6 +78,7 @@ class Process:
         try:
             await self._start()
             self._launch()
+            self._context.on_ci = self._ci_changed
             gc.freeze()  # what is here now stays, so collections need not look at it
             failed = [f"{name} cannot start: {why.message}" for name, why in self._failed.items()]
             _tell(ready, {"ready": True, "pid": os.getpid(), "failed": failed})
@@ -192,8 +193,15 @@ class Process:
         for service in running.values():
             if service.name not in broken:  # it goes on as it was until its file is mended
                 await self._runner.stop(service)
-                with _logged():
-                    remove_launchers(self._paths.launchers, service.name)
+                self._ci_changed(service.name, is_up=False)
+
+    def _ci_changed(self, name: str, is_up: bool) -> None:
+        """Make or remove the commands of a CI."""
+        if is_up:
+            self._launch(name)
+            return
+        with _logged():
+            remove_launchers(self._paths.launchers, name)
 
     def _launch(self, name: str | None = None) -> None:
         """Make the commands of one CI; or of all, which in the hub ends those of any other."""

@@ -1,16 +1,17 @@
-"""The commands of `terma`."""
+"""The commands of `terma`.
+
+What status lines and completion ask goes before the imports of everything else.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from importlib import import_module
 
-import typer
+TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
-from backends.console import run_program
-from backends.errors import UsageError
-from backends.version import VERSION
+    import typer
 
 HELP = """
   terma new alice --role coding             a shell in a terminal called alice
@@ -51,6 +52,17 @@ VERBS: Mapping[str, str] = {
 
 def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     """Return the program with some of its verbs, all by default."""
+    from importlib import import_module
+
+    import typer
+
+    def common(
+        version: bool = typer.Option(
+            False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+        ),
+    ) -> None:
+        """Options that stand before every verb."""
+
     app = typer.Typer(
         name="terma",
         help="\b" + HELP.replace("\n  ", "\n"),  # the mark keeps a paragraph's lines
@@ -60,7 +72,7 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
         no_args_is_help=True,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    app.callback()(_common)
+    app.callback()(common)
     for verb in verbs:
         module, _, attribute = VERBS[verb].partition(":")
         app.command(verb)(getattr(import_module(module), attribute))
@@ -69,16 +81,12 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        import typer
+
+        from backends.version import VERSION
+
         print(f"terma {VERSION}")
         raise typer.Exit
-
-
-def _common(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
-    ),
-) -> None:
-    """Options that stand before every verb."""
 
 
 def _run(arguments: list[str]) -> None:
@@ -88,6 +96,8 @@ def _run(arguments: list[str]) -> None:
     if verb not in VERBS:
         import difflib
 
+        from backends.errors import UsageError
+
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean `terma {close[0]}`? " if close else ""
         raise UsageError(f"terma has no verb {verb!r}", f"{hint}`terma --help` shows all")
@@ -96,4 +106,10 @@ def _run(arguments: list[str]) -> None:
 
 def main() -> None:
     """Run `terma`."""
+    if sys.argv[1:2] == ["list"]:
+        from terma.short import run
+
+        run(sys.argv[2:])
+    from backends.console import run_program
+
     run_program(lambda: _run(sys.argv[1:]))

@@ -57,6 +57,16 @@ class Context(Protocol):
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something that must end even if the one who asked is gone."""
 
+    async def start_service(self, service: Service) -> None:
+        """Have another service run in this process, beside the one that asks.
+
+        Raises:
+            TektonError: It cannot start.
+        """
+
+    async def stop_service(self, service: Service) -> None:
+        """End a service that was started here; one that has ended already is left alone."""
+
 
 def handles(request: type[Request[Any]]) -> Callable[[MethodT], MethodT]:
     """Mark the method that answers a kind of request.

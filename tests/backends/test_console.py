@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.console import table
+from backends.console import cells, table
 
 ROWS = [
     ["NAME", "STATE", "SOCKET", "LAST ERROR"],
@@ -41,3 +41,14 @@ def test_a_column_may_be_named_that_is_cut_before_others() -> None:
 def test_a_terminal_narrower_than_any_table_wraps_it() -> None:
     assert table(ROWS, width=10).splitlines()[2] == "athena  dead   /run/…  it wa…"
     assert table([["A"], ["x" * 100_000]], width=20).splitlines() == ["A", "x" * 19 + "…"]
+
+
+@pytest.mark.parametrize("width", [17, 18, 19, 40])
+def test_a_wide_character_takes_two_columns(width: int) -> None:
+    rows = [["NAME", "TITLE", "AGE"], ["日本", "構築する🚀のだ", "1 s"], ["e\u0301", "x", "2 s"]]
+    lines = table(rows, width=width).splitlines()
+    assert max(map(cells, lines)) <= width
+    at = {
+        cells(line[: line.index(age)]) for line, age in zip(lines[1:], ["1 s", "2 s"], strict=True)
+    }
+    assert at == {cells(lines[0][: lines[0].index("AGE")])}

@@ -1,0 +1,170 @@
+"""A screen drawn into a window of another size: top left in it, or the part with the cursor."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from backends.cleaning import clean_line
+from backends.protocol.terminals import Row, Run, Screen, ScreenChange
+
+_ATTRIBUTES = {
+    "bold": "1", "faint": "2", "italic": "3", "underline": "4", "blink": "5", "inverse": "7",
+    "invisible": "8", "strikethrough": "9", "overline": "53",
+}  # fmt: skip
+_OUTSIDE = "·"
+_FAINT = "\x1b[0;2m"
+
+
+def apply_change(screen: Screen | None, change: ScreenChange) -> Screen | None:
+    """Return the screen after a change; `None` as long as no whole one has come."""
+    if change.screen is not None:
+        return change.screen
+    if screen is None:
+        return None
+    lines = list(screen.lines)
+    for changed in change.rows:
+        if 0 <= changed.index < len(lines):
+            lines[changed.index] = changed.row
+    return replace(
+        screen,
+        lines=tuple(lines),
+        offset=change.offset,
+        cursor_column=change.cursor_column,
+        cursor_row=change.cursor_row,
+        cursor_is_visible=change.cursor_is_visible,
+        title=change.title,
+    )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which cells of a screen a window shows: from `left` and `top` on, so many."""
+
+    left: int
+    top: int
+    columns: int
+    rows: int
+
+
+def find_part(screen: Screen, columns: int, rows: int) -> Part:
+    """Return what a window of that size shows of a screen.
+
+    Where it is smaller, its last row is for a note, and the part moves by half its size, so that
+    it does not follow every key.
+    """
+    is_part = screen.columns > columns or screen.rows > rows
+    room = max(rows - 1, 1) if is_part else rows
+    left = _start(screen.cursor_column, screen.columns, columns)
+    top = _start(screen.cursor_row, screen.rows, room)
+    return Part(left, top, min(columns, screen.columns), min(room, screen.rows))
+
+
+def _start(cursor: int, size: int, room: int) -> int:
+    if size <= room:
+        return 0
+    step = max(room // 2, 1)
+    return min(max((cursor - room) // step + 1, 0) * step, size - room)
+
+
+class Frame:
+    """A window that shows a screen of another size; it remembers what it has drawn."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self._columns = columns
+        self._rows = rows
+        self._drawn: list[str] = []
+
+    def draw(self, screen: Screen, note: str) -> bytes:
+        """Return what is to be sent so that the window shows the screen as it is now.
+
+        Args:
+            screen: What is shown.
+            note: Clean, in characters of one column; shown where there is room beside the screen,
+                or in the last row.
+        """
+        part = find_part(screen, self._columns, self._rows)
+        lines = list(self._lines(screen, part, note))
+        changed = [
+            f"\x1b[{index + 1};1H{line}\x1b[0m"
+            for index, line in enumerate(lines)
+            if index >= len(self._drawn) or self._drawn[index] != line
+        ]
+        self._drawn = lines
+        row, column = screen.cursor_row - part.top, screen.cursor_column - part.left
+        is_shown = screen.cursor_is_visible and 0 <= row < part.rows and 0 <= column
+        place = f"\x1b[{row + 1};{min(column, part.columns - 1) + 1}H" if is_shown else ""
+        shown = f"\x1b[?25l{''.join(changed)}{place}{'\x1b[?25h' if is_shown else ''}"
+        return shown.encode("utf-8", "replace")
+
+    def _lines(self, screen: Screen, part: Part, note: str) -> Iterator[str]:
+        outside = self._columns - part.columns
+        for index in range(part.rows):
+            at = part.top + index
+            row = screen.lines[at] if at < len(screen.lines) else Row()
+            yield draw_row(row, part.left, part.columns) + _FAINT + _OUTSIDE * outside
+        below = self._rows - part.rows
+        if below:
+            words = f" {note} "[: self._columns]
+            around = _OUTSIDE * (self._columns - len(words))
+            yield f"\x1b[0;7m{words}{_FAINT}{around}"
+        for _ in range(below - 1):
+            yield _FAINT + _OUTSIDE * self._columns
+
+
+def draw_row(row: Row, left: int, columns: int) -> str:
+    """Return so many columns of a row, from `left` on, with their looks.
+
+    Of a character that is only half within, a blank is shown.
+    """
+    out: list[str] = []
+    at, end, shown_to = 0, left + columns, left
+    for run in row.runs:
+        text: list[str] = []
+        for character in clean_line(run.text) if not run.text.isascii() else _plain(run.text):
+            width = width_of(character)
+            if at >= left and at + width <= end:
+                text.append(character)
+                shown_to = at + width
+            elif at < end and at + width > left:
+                cells = min(at + width, end) - max(at, left)
+                text.append(" " * cells)
+                shown_to = max(at, left) + cells
+            at += width
+        if text:
+            out.append(f"\x1b[{look_of(run)}m{''.join(text)}")
+    return "".join(out) + f"\x1b[0m{' ' * (end - shown_to)}"
+
+
+def _plain(text: str) -> str:
+    return text if text.isprintable() else clean_line(text)
+
+
+def width_of(character: str) -> int:
+    """Return how many columns a character takes: 0, 1 or 2 (UAX #11)."""
+    if character < "\u0300":
+        return 1
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def look_of(run: Run) -> str:
+    """Return the parameters of SGR for a run's colours and attributes."""
+    codes = ["0", *(_ATTRIBUTES[name] for name in run.attributes if name in _ATTRIBUTES)]
+    codes += _colour(run.foreground, "38")
+    codes += _colour(run.background, "48")
+    return ";".join(codes)
+
+
+def _colour(colour: str | None, ground: str) -> Sequence[str]:
+    if colour is None:
+        return ()
+    if colour.isascii() and colour.isdigit():
+        return (ground, "5", colour)
+    try:
+        red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    except ValueError:
+        return ()
+    return (ground, "2", str(red), str(green), str(blue))

@@ -1,0 +1,93 @@
+"""What is told to a person's terminal: its modes as they were, a line of ours, what may be cut.
+
+Sequences are of ECMA-48 and xterm's "Control Sequences", but for the keyboard protocol of kitty.
+"""
+
+from __future__ import annotations
+
+import re
+
+CUT = b"\x18\x1b\\"
+"""Ends a sequence or string that was not sent whole."""
+
+PUSH_TITLE = b"\x1b[22;0t"
+POP_TITLE = b"\x1b[23;0t"
+
+_KEYBOARD = b"\x1b[<99u\x1b[=0u\x1b[>4;0m"  # kitty's stack, which each screen has; xterm's
+_MODES_OFF = b"".join(
+    b"\x1b[?%dl" % mode
+    for mode in (
+        2026,  # synchronized output
+        *(9, 1000, 1001, 1002, 1003, 1005, 1006, 1015, 1016),  # the mouse
+        1004,  # focus
+        2004,  # marks of a paste
+        2031, 2048,  # reports of colours and sizes
+        69,  # margins left and right
+        5,  # reverse video
+        1,  # application cursor keys
+    )
+)  # fmt: skip
+
+RESET = b"".join(
+    (
+        CUT, _MODES_OFF, _KEYBOARD,
+        b"\x1b7\x1b[?1049l",  # on the main screen this takes the cursor to where it was saved
+        _KEYBOARD,
+        b"\x1b[!p",  # origin, insert mode, and what else DECSTR knows
+        b"\x1b7\x1b[r\x1b8",  # the scroll region; it moves the cursor
+        b"\x1b[4l\x1b[20l\x1b[?7h\x1b>\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\\x1b[0 q\x1b[?25h",
+    )
+)  # fmt: skip
+"""Undoes every mode that a program may have set; the cursor stays, on the main screen."""
+
+LEAVE = RESET + POP_TITLE
+
+CLEAR = b"\x1b[H\x1b[2J"
+
+_STRING = re.compile(rb"\x1b[]P_^X]")
+_UNFINISHED = re.compile(
+    rb"(?:\x1b[ -/]*|\x1b\[[0-?]*[ -/]*"  # ESC or CSI without its last byte
+    rb"|[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z"  # a cut character
+)
+
+
+def is_between(shown: bytes) -> bool:
+    """Tell whether something of ours may follow the end of a terminal's output.
+
+    Not within a sequence, a string or a character. `shown` is the last of it, some kilobytes.
+    """
+    begun = None
+    for begun in _STRING.finditer(shown):
+        pass
+    if begun and b"\x07" not in shown[begun.end() :] and b"\x1b" not in shown[begun.end() :]:
+        return False
+    return _UNFINISHED.search(shown[-64:]) is None
+
+
+def make_room(rows: int) -> bytes:
+    """Return what scrolls all that a terminal of so many rows shows up and away.
+
+    The cursor has to be at the beginning of an empty row.
+    """
+    return b"\r\n" * (rows - 1)
+
+
+def at_bottom(text: str, columns: int, rows: int, attributes: str = "7") -> bytes:
+    """Return what shows a text in the last row and leaves the cursor where it was.
+
+    Args:
+        text: Clean, in characters of one column.
+        columns: Of the terminal.
+        rows: Of the terminal.
+        attributes: Of SGR; 7 is reverse video.
+    """
+    shown = text[:columns].ljust(columns) if columns > len(text) else text[: columns - 1] + "…"
+    line = shown.encode("utf-8", "replace")
+    return b"\x1b7\x1b[%d;1H\x1b[0;%sm\x1b[?7l%s\x1b[?7h\x1b[0m\x1b8" % (
+        rows, attributes.encode(), line,
+    )  # fmt: skip
+
+
+def title(text: str) -> bytes:
+    """Return what sets the title of a window to a clean text."""
+    return b"\x1b]2;%s\x1b\\" % text.encode("utf-8", "replace")

@@ -1,0 +1,197 @@
+"""The log of one terminal: segments of raw output beside the times at which it was put out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+RECORD = struct.Struct(">QdHH")
+"""Of a `.times` file: offset, seconds since the epoch, columns, rows."""
+
+_LEAST_SEGMENT = 64 << 10
+_SEGMENTS = 16
+_BETWEEN_TIMES_S = 0.01
+_DIGITS = 20
+
+
+class Segment:
+    """Bytes from `start` up to `end`, and how long their `.times` file is."""
+
+    __slots__ = ("end", "start", "times")
+
+    def __init__(self, start: int, end: int, times: int) -> None:
+        self.start, self.end, self.times = start, end, times
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return self.end - self.start + self.times
+
+
+class Log:
+    """A folder of segments, to the last of which is written.
+
+    Args:
+        folder: Made when it is first written to; what is in it already is continued.
+        limit: Bytes of all segments together.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+
+    def __init__(self, folder: str, limit: int) -> None:
+        self.folder = folder
+        self._limit = limit
+        self._segment_bytes = max(_LEAST_SEGMENT, limit // _SEGMENTS)
+        self.segments = _find(folder)
+        self.end = self.segments[-1].end if self.segments else 0
+        """The offset behind the last byte that is written down."""
+        self._data = self._times = -1
+        self._timed_at = 0.0
+        self._size = (0, 0)
+
+    def append(self, offset: int, data: bytes, now: float, size: tuple[int, int]) -> None:
+        """Write down output; `end` tells how far that came, also where it fails.
+
+        Raises:
+            OSError: Not all of it could be written; the next time a new segment is begun.
+        """
+        try:
+            if self._data < 0 or offset != self.end or self._is_full():
+                self.close()
+                self._begin(offset)
+            if size != self._size or now - self._timed_at >= _BETWEEN_TIMES_S:
+                self._record(offset, now, size)
+            rest = memoryview(data)
+            while rest:
+                written = os.write(self._data, rest)
+                self.end = self.segments[-1].end = self.end + written
+                rest = rest[written:]
+        except OSError:
+            self._drop()
+            raise
+
+    def resize(self, offset: int, now: float, size: tuple[int, int]) -> None:
+        """Write down a change of size, where a segment is open; else the next one begins with it.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        if self._data < 0 or offset != self.end:
+            return
+        try:
+            self._record(offset, now, size)
+        except OSError:
+            self._drop()
+            raise
+
+    def read(self, offset: int, limit: int) -> tuple[int, bytes] | None:
+        """Return bytes from an offset on, or from the next one that is kept; `None` beyond all."""
+        while self.segments:
+            for segment in reversed(self.segments):
+                if segment.start <= offset:
+                    break
+            else:
+                segment, offset = self.segments[0], self.segments[0].start
+            if offset >= segment.end:
+                following = [one for one in self.segments if one.start >= segment.end != one.start]
+                following = [one for one in self.segments if one.start > segment.start]
+                if not following:
+                    return None
+                segment, offset = following[0], following[0].start
+            data = self._read(segment, offset, limit)
+            if data:
+                return offset, data
+            # Somebody has removed it, or cut it short.
+            if offset == segment.start:
+                self.segments.remove(segment)
+            else:
+                segment.end = offset
+        return None
+
+    def close(self) -> None:
+        """Close the files; what is in them stays readable."""
+        for fd in (self._data, self._times):
+            if fd >= 0:
+                os.close(fd)
+        self._data = self._times = -1
+
+    def _is_full(self) -> bool:
+        return self.segments[-1].size >= self._segment_bytes
+
+    def _begin(self, offset: int) -> None:
+        kept = sum(segment.size for segment in self.segments)
+        while self.segments and kept + self._segment_bytes > self._limit:
+            kept -= self.segments[0].size
+            self._remove(self.segments[0])
+        os.makedirs(self.folder, 0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self.segments.append(Segment(offset, offset, 0))
+        self.end = offset
+        self._data = os.open(self._path(offset, "log"), flags, 0o600)
+        self._times = os.open(self._path(offset, "times"), flags, 0o600)
+        self._timed_at = 0.0
+
+    def _record(self, offset: int, now: float, size: tuple[int, int]) -> None:
+        if not os.fstat(self._data).st_nlink:
+            raise OSError(errno.ENOENT, "the log was removed", self.folder)
+        written = os.write(self._times, RECORD.pack(offset, now, *size))
+        self.segments[-1].times += written
+        if written < RECORD.size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+        self._timed_at, self._size = now, size
+
+    def _drop(self) -> None:
+        """End a segment that cannot be written to; one without a byte leaves no file behind."""
+        self.close()
+        if self.segments and self.segments[-1].end == self.segments[-1].start:
+            segment = self.segments.pop()
+            for kind in ("log", "times"):
+                try:
+                    os.unlink(self._path(segment.start, kind))
+                except OSError:
+                    pass  # it was not made, or is in nobody's way: the next one takes its place
+
+    def _remove(self, segment: Segment) -> None:
+        for kind in ("times", "log"):
+            try:
+                os.unlink(self._path(segment.start, kind))
+            except FileNotFoundError:
+                pass
+        self.segments.remove(segment)
+
+    def _read(self, segment: Segment, offset: int, limit: int) -> bytes:
+        try:
+            fd = os.open(self._path(segment.start, "log"), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:
+            return os.pread(fd, min(limit, segment.end - offset), offset - segment.start)
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
+
+    def _path(self, start: int, kind: str) -> str:
+        return f"{self.folder}/{start:0{_DIGITS}d}.{kind}"
+
+
+def _find(folder: str) -> list[Segment]:
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in sorted(names):
+        number = name.removesuffix(".log")
+        if number == name or len(number) != _DIGITS or not number.isdecimal():
+            continue
+        size = os.stat(f"{folder}/{name}").st_size
+        try:
+            times = os.stat(f"{folder}/{number}.times").st_size
+        except FileNotFoundError:
+            times = 0
+        if size:
+            found.append(Segment(int(number), int(number) + size, times))
+    return found

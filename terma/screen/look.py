@@ -1,0 +1,169 @@
+"""What a cell looks like, and the rows that are made of such cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backends.cleaning import clean
+from backends.protocol.terminals import Row, Run
+
+UNDERLINES = ("", "single", "double", "curly", "dotted", "dashed")
+"""Kinds of underline by their number in SGR 4:N; the first is none."""
+
+ATTRIBUTES = {
+    "bold": "1",
+    "faint": "2",
+    "italic": "3",
+    "underline": "4",
+    "blink": "5",
+    "inverse": "7",
+    "invisible": "8",
+    "strikethrough": "9",
+    "overline": "53",
+}
+"""The attributes of a run, in their order there, each with its number in SGR (ECMA-48, xterm)."""
+
+_SEEN_ON_BLANKS = frozenset({"underline", "inverse", "strikethrough", "overline"})
+# A cell's own columns must stay, so what cleaning would drop from one becomes as many blanks.
+_IN_CELLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    0xAD: "-",
+    0x2028: " ",
+    0x2029: " ",
+    0x3164: "  ",
+    0xFFA0: " ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How cells are shown; colours and attributes as in a `Run`, and what only a terminal needs."""
+
+    foreground: str | None = None
+    background: str | None = None
+    attributes: tuple[str, ...] = ()
+    link: str | None = None
+    underline: int = 0
+    underline_colour: str | None = None
+
+    def sgr(self) -> str:
+        """Return the sequence that makes a terminal write like this, whatever it did before."""
+        codes = ["0"]
+        for name in self.attributes:
+            if name == "underline" and self.underline > 1:
+                codes.append(f"4:{self.underline}")
+            else:
+                codes.append(ATTRIBUTES[name])
+        codes += _colour(self.foreground, 30) + _colour(self.background, 40)
+        if self.underline_colour is not None:
+            codes.append(":".join(_colour(self.underline_colour, 50)).replace(";", ":"))
+        return f"\x1b[{';'.join(codes)}m"
+
+
+PLAIN = Look()
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """A row as cells: text of one look after another, from the first column.
+
+    `is_full`: its last column is taken, so that the row can go on in the next one.
+    """
+
+    spans: tuple[tuple[str, Look], ...] = ()
+    wraps: bool = False
+    is_full: bool = False
+
+    def row(self) -> Row:
+        """Return the row for readers: printable text only, no blanks at its end."""
+        runs: list[Run] = []
+        for text, look in trimmed(self.spans):
+            shown = printable(text)
+            if not shown:
+                continue
+            run = Run(
+                text=shown,
+                foreground=look.foreground,
+                background=look.background,
+                attributes=look.attributes,
+                link=printable(look.link) if look.link is not None else None,
+            )
+            if runs and _is_alike(runs[-1], run):
+                run = _joined(runs.pop(), run)
+            runs.append(run)
+        return Row(runs=tuple(runs), wraps=self.wraps)
+
+    def text(self) -> str:
+        """Return the row's printable text."""
+        return printable("".join(text for text, _ in self.spans)).rstrip(" ")
+
+
+def printable(text: str) -> str:
+    """Return what cells hold without controls and hidden characters."""
+    if text.isascii() and text.isprintable():
+        return text
+    return clean(text.translate(_IN_CELLS))
+
+
+def trimmed(spans: Sequence[tuple[str, Look]]) -> Sequence[tuple[str, Look]]:
+    """Return the spans without what cannot be seen at the end of the row."""
+    kept = list(spans)
+    while kept:
+        text, look = kept[-1]
+        if look.background is not None or not _SEEN_ON_BLANKS.isdisjoint(look.attributes):
+            break
+        kept.pop()
+        if text := text.rstrip(" "):
+            kept.append((text, look))
+            break
+    return kept
+
+
+def joined(cells: Iterable[tuple[str, Look]]) -> tuple[tuple[str, Look], ...]:
+    """Join neighbours of one look."""
+    spans: list[tuple[str, Look]] = []
+    texts: list[str] = []
+    last: Look | None = None
+    for text, look in cells:
+        if last is not None and look != last:
+            spans.append(("".join(texts), last))
+            texts = []
+        last = look
+        texts.append(text)
+    if last is not None:
+        spans.append(("".join(texts), last))
+    return tuple(spans)
+
+
+def _colour(colour: str | None, base: int) -> list[str]:
+    """Return a colour's codes; `base` is 30 for text, 40 for the background, 50 for underlines."""
+    if colour is None:
+        return []
+    if colour.startswith("#"):
+        parts = (str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))
+        return [f"{base + 8}:2::" + ":".join(parts)] if base == 50 else [f"{base + 8}", "2", *parts]
+    number = int(colour)
+    if base < 50 and number < 8:
+        return [str(base + number)]
+    if base < 50 and number < 16:
+        return [str(base + 60 + number - 8)]
+    return [str(base + 8), "5", colour]
+
+
+def _is_alike(one: Run, other: Run) -> bool:
+    return (one.foreground, one.background, one.attributes, one.link) == (
+        other.foreground,
+        other.background,
+        other.attributes,
+        other.link,
+    )
+
+
+def _joined(one: Run, other: Run) -> Run:
+    return Run(
+        text=one.text + other.text,
+        foreground=one.foreground,
+        background=one.background,
+        attributes=one.attributes,
+        link=one.link,
+    )

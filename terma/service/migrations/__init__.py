@@ -1,0 +1,1 @@
+"""The history of the tables of terminals and messages, as Alembic runs it."""

@@ -1,0 +1,153 @@
+"""What a terminal is made from: its environment, its token, and what ptyhost remembers of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import os
+import signal as signals
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backends.errors import InvalidMessage, StorageError, UsageError
+from backends.protocol import schema
+from backends.runtime import MAX_NAME
+from terma.service.identity import hash_of
+from terma.service.store import StoredTerminal
+
+TERM = "xterm-256color"
+"""What every program is told: what any window that attaches, and our screens, understand."""
+
+_MAX_SIZE = 1000
+
+
+def check_size(columns: int, rows: int) -> None:
+    """Refuse a size that no window has.
+
+    Raises:
+        UsageError: It is too small or too large.
+    """
+    if not (1 <= columns <= _MAX_SIZE and 1 <= rows <= _MAX_SIZE):
+        raise UsageError(
+            f"a terminal cannot have {columns} columns and {rows} rows",
+            f"give from 1 to {_MAX_SIZE} of each",
+        )
+
+
+def check_roles(roles: Sequence[str]) -> tuple[str, ...]:
+    """Return the roles, each once and in lower case.
+
+    Raises:
+        UsageError: One of them is no slug, or is `all`.
+    """
+    found: dict[str, None] = {}
+    for role in roles:
+        slug = role.strip().removeprefix("@").lower()
+        is_slug = slug.isascii() and slug.replace("-", "").isalnum() and slug.strip("-") == slug
+        if not is_slug or len(slug) > MAX_NAME or slug == "all":
+            raise UsageError(
+                f"{role!r} cannot be a role",
+                f"a role is letters, digits and '-', at most {MAX_NAME}, and not 'all'",
+            )
+        found[slug] = None
+    return tuple(found)
+
+
+def environment_of(given: str, terminal: StoredTerminal, folder: Path) -> str:
+    """Return the environment of a terminal's program, base64 as it was given.
+
+    Args:
+        given: The caller's, base64 of `NAME=value` strings that each end in a NUL.
+        terminal: Whose it is.
+        folder: Where the terminal's files are.
+
+    Raises:
+        InvalidMessage: It is not base64, or a string in it has no name.
+    """
+    try:
+        data = base64.b64decode(given, validate=True)
+    except binascii.Error as error:
+        raise InvalidMessage("environment is not base64") from error
+    variables: dict[bytes, bytes] = {}
+    for one in data.split(b"\0"):
+        name, is_there, value = one.partition(b"=")
+        if one and (not name or not is_there):
+            raise InvalidMessage("environment must have NAME=value strings")
+        if one:
+            variables[name] = value
+    own = {
+        "TERM": TERM,
+        "TERMA_TERMINAL": terminal.name,
+        "TERMA_INSTANCE": terminal.id,
+        "TERMA_TOKEN_FILE": os.fspath(token_file(folder)),
+        "TERMA_MAIL": os.fspath(mail_file(folder)),
+    }
+    variables.update((name.encode(), os.fsencode(value)) for name, value in own.items())
+    joined = b"".join(b"%s=%s\0" % item for item in variables.items())
+    return base64.b64encode(joined).decode("ascii")
+
+
+def token_file(folder: Path) -> Path:
+    """Return where a terminal's token is."""
+    return folder / "token"
+
+
+def mail_file(folder: Path) -> Path:
+    """Return the file that is not empty while messages wait that nothing has shown."""
+    return folder / "mail"
+
+
+def write_token(folder: Path, token: str) -> None:
+    """Write a terminal's token, for its user alone.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    path = token_file(folder)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def set_mail(folder: Path, waits: bool) -> None:
+    """Tell the shell in a terminal that there are messages, or that there are none.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    mail_file(folder).write_bytes(b"1\n" if waits else b"")
+
+
+def meta_of(terminal: StoredTerminal) -> Mapping[str, Any]:
+    """Return what ptyhost keeps of a terminal, for a hub that has lost its own memory of it."""
+    found: dict[str, Any] = schema.encode(terminal)
+    return found
+
+
+def stored_of(meta: Mapping[str, Any], id_: str) -> StoredTerminal | None:
+    """Read back what `meta_of` returned; `None` where it is not that."""
+    unknown = {field.name: None for field in dataclasses.fields(StoredTerminal)}
+    try:
+        stored = schema.decode(StoredTerminal, unknown | dict(meta))
+    except InvalidMessage:
+        return None
+    return stored if stored.id == id_ else None
+
+
+def token_hash(folder: Path) -> str:
+    """Return what is stored of the token in a folder; empty where there is none."""
+    try:
+        return hash_of(token_file(folder).read_text(encoding="ascii").strip())
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def status_of(name: str | None) -> int | None:
+    """Return the exit status that a shell shows for a program killed by a signal."""
+    found = getattr(signals, f"SIG{name}", None) or getattr(signals, str(name), None)
+    return 128 + int(found) if found is not None else None

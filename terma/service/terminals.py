@@ -1,0 +1,592 @@
+"""The table of terminals: opened, found again after a start, ended, and told of."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from backends.errors import ConnectionLost, TektonError, UsageError
+from backends.paths import private_folder
+from backends.personas import check_name
+from backends.protocol.terminals import (
+    Closed,
+    NotRestored,
+    OpenTerminal,
+    Restored,
+    TerminalInfo,
+    TerminalState,
+)
+from backends.service.base import Context
+from terma.ptyhost.processes import end_all, survivors
+from terma.service.directory import find_terminal
+from terma.service.feed import Feed
+from terma.service.foreground import foreground_of
+from terma.service.host import Host, Hosted, Opening
+from terma.service.identity import hash_of, new_token
+from terma.service.log import Log
+from terma.service.marks import Mark, MarkKind
+from terma.service.opening import (
+    check_roles,
+    check_size,
+    environment_of,
+    meta_of,
+    status_of,
+    stored_of,
+    write_token,
+)
+from terma.service.piece import Piece
+from terma.service.screens import Screens
+from terma.service.state import (
+    QUIET_S,
+    Activity,
+    Seen,
+    after_mark,
+    after_output,
+    after_person,
+    after_quiet,
+    with_foreground,
+)
+from terma.service.store import StoredTerminal, TerminalStore
+from terma.service.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 2.0
+"""How long what runs in a terminal may take to end before it is killed."""
+
+_TAIL = 64 * 1024
+"""Bytes of old output that are looked through for the state, after a start of the hub."""
+
+_READ = 256 * 1024
+_TELL_OUTPUT_EVERY_S = 1.0
+
+
+class Terminals:
+    """Every terminal that is not closed. It is the source of what `Screens` works out."""
+
+    def __init__(self, context: Context, store: TerminalStore) -> None:
+        self._context = context
+        self._store = store
+        self._all: dict[str, Terminal] = {}
+        self._opening: set[str] = set()
+        self._is_stopping = False
+        self.screens = Screens(self, context.config.terma.workers, context.config.terma.scrollback)
+        self.screens.on_warning = self._on_warning
+        self.host = Host(context.paths)
+        self.host.on_output = self._on_output
+        self.host.on_size = self._on_size
+        self.host.on_trimmed = self._on_trimmed
+        self.host.on_exit = self._on_exit
+        self.host.on_log = self._on_log
+        self.host.on_lost = self._on_lost
+
+    # -- finding them ------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Terminal]:
+        return iter(sorted(self._all.values(), key=lambda one: one.name))
+
+    def find(self, word: str) -> Terminal:
+        """Return the terminal of a name or an id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return find_terminal(self, word)
+
+    def get(self, id_: str) -> Terminal | None:
+        """Return the terminal of an id."""
+        return self._all.get(id_)
+
+    def running(self, word: str) -> Terminal:
+        """Return the terminal of a name or an id in which something runs.
+
+        Raises:
+            NotFound: There is none.
+            TektonError: Nothing runs in it.
+        """
+        terminal = self.find(word)
+        if not terminal.is_running:
+            seen = terminal.activity.now
+            detail = f" ({seen.detail})" if seen.detail else ""
+            raise TektonError(
+                f"nothing runs in {terminal.name}: it is {seen.state.value}{detail}",
+                f"`terma restore {terminal.name}` runs it anew; `terma close {terminal.name}` "
+                "frees its name",
+            )
+        return terminal
+
+    async def describe(self, unread: dict[str, int]) -> tuple[TerminalInfo, ...]:
+        """Describe all of them, with what runs in their foreground now."""
+        hosted = {one.terminal: one for one in await self._hosted()}
+        return tuple(self._info(one, hosted.get(one.id), unread) for one in self)
+
+    def info(self, terminal: Terminal, unread: int = 0) -> TerminalInfo:
+        """Describe one as far as it is known without asking."""
+        return terminal.info(terminal.activity.now, unread, self.screens.warning(terminal.id))
+
+    def _info(
+        self, terminal: Terminal, hosted: Hosted | None, unread: dict[str, int]
+    ) -> TerminalInfo:
+        seen = terminal.activity.now
+        if hosted is not None:
+            terminal.oldest, terminal.active_at = hosted.oldest, hosted.active_at
+            if terminal.is_running:
+                seen = with_foreground(
+                    seen,
+                    terminal.activity.has_marks,
+                    terminal.stored.kind == "shell",
+                    foreground_of(hosted, terminal.pid),
+                )
+        return terminal.info(seen, unread.get(terminal.id, 0), self.screens.warning(terminal.id))
+
+    async def _hosted(self) -> list[Hosted]:
+        if not self.host.pid:
+            return []
+        try:
+            return await self.host.list()
+        except ConnectionLost:
+            return []  # `on_lost` tells it
+
+    # -- the source of screens ---------------------------------------------------------------
+
+    def folder(self, terminal: str) -> Path | None:
+        """Return where a snapshot may be kept; `None` for what must not be written down."""
+        found = self._all.get(terminal)
+        is_recorded = found is None or found.stored.is_recorded
+        return self._context.paths.terminals / terminal if is_recorded else None
+
+    def log_of(self, terminal: str) -> Log:
+        """Return the log of a terminal, closed ones too."""
+        return Log(self._context.paths.terminals / terminal / "log")
+
+    async def pieces(self, terminal: str, offset: int) -> AsyncIterator[Piece]:
+        """Yield what was put out from an offset on, up to what is the end now."""
+        found = self._all.get(terminal)
+        if found is None:
+            return
+        if found.stored.is_recorded:
+            async for piece in self.log_of(terminal).stream(offset):
+                yield piece
+                offset = piece.end
+        if not found.is_running:
+            return
+        while True:  # what the log lacks: because it is not kept, or cannot be written
+            read = await self.host.read(terminal, offset, _READ)
+            if not read.data:
+                return
+            stored = found.stored
+            yield Piece(read.offset, found.active_at, stored.columns, stored.rows, read.data)
+            offset = read.offset + len(read.data)
+
+    # -- start and stop ----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find the terminals that are there, running or not."""
+        for stored in await self._store.open_ones():
+            state = Seen(TerminalState.LOST, "ptyhost", stored.ended_at or self.now(), None)
+            self._all[stored.id] = Terminal(stored, Activity(state), Feed(0))
+        await self._join("the process that held it is gone")
+
+    async def _join(self, why_not: str) -> None:
+        """Take up what ptyhost holds; what it does not hold has exited, or is lost."""
+        hosted = await self._hosted() if await self.host.connect() else []
+        for one in hosted:
+            await self._adopt(one)
+        held = {one.terminal for one in hosted}
+        for terminal in self._all.values():
+            if terminal.id not in held and terminal.activity.base.state is not TerminalState.EXITED:
+                await self._lose(terminal, why_not)
+
+    async def _adopt(self, hosted: Hosted) -> None:
+        terminal = self._all.get(hosted.terminal)
+        if terminal is None:
+            stored = stored_of(hosted.meta, hosted.terminal)
+            if stored is None:
+                log.warning("ptyhost holds a terminal of somebody else: %s", hosted.terminal)
+                return
+            await self._store.save(stored)
+            terminal = self._all[stored.id] = Terminal(stored, Activity(_starting(0.0)), Feed(0))
+        terminal.stored = dataclasses.replace(
+            terminal.stored, columns=hosted.columns, rows=hosted.rows
+        )
+        terminal.log_error = hosted.log_error
+        terminal.oldest = hosted.oldest
+        terminal.begin(hosted.pid, hosted.active_at, hosted.end)
+        self.screens.opened(terminal.id, hosted.columns, hosted.rows)
+        if hosted.exit is not None:
+            await self._exited(terminal, hosted.exit.status, hosted.exit.signal)
+            return
+        begin = max(hosted.oldest, hosted.end - _TAIL)
+        terminal.end = await self.host.follow(terminal.id, begin)
+
+    async def stop(self) -> None:
+        """Let go of everything; the terminals go on."""
+        self._is_stopping = True
+        for terminal in self._all.values():
+            terminal.feed.finish()
+        await self.screens.close()
+        await self.host.disconnect()
+
+    # -- opening, closing --------------------------------------------------------------------
+
+    async def open(self, request: OpenTerminal) -> Terminal:
+        """Open a terminal and run a program in it.
+
+        Raises:
+            UsageError: The name cannot be used, or is taken.
+            NotFound: The program or the folder is not there.
+            TektonError: The system has no terminal left, or ptyhost does not start.
+        """
+        name = self._free(check_name(request.name))
+        self._opening.add(name)
+        try:
+            return await self._open(name, request)
+        finally:
+            self._opening.discard(name)
+
+    async def _open(self, name: str, request: OpenTerminal) -> Terminal:
+        check_size(request.columns, request.rows)
+        if not request.command:
+            raise UsageError("no program is named", "`terma new NAME` runs a shell")
+        token = new_token()
+        records = self._context.config.terma.record
+        stored = StoredTerminal(
+            id=uuid.uuid4().hex,
+            name=name,
+            kind=request.kind,
+            roles=check_roles(request.roles),
+            command=request.command,
+            folder=request.folder,
+            worktree=request.worktree,
+            columns=request.columns,
+            rows=request.rows,
+            is_recorded=records if request.is_recorded is None else request.is_recorded,
+            started_at=self.now(),
+            ended_at=None,
+            closed_at=None,
+            exit_status=None,
+            reason=None,
+            token_hash=hash_of(token),
+        )
+        folder = private_folder(private_folder(self._context.paths.terminals) / stored.id)
+        write_token(folder, token)
+        terminal = Terminal(stored, Activity(_starting(stored.started_at)), Feed(0))
+        self._all[stored.id] = terminal
+        try:
+            await self._run(terminal, request.environment)
+        except BaseException:
+            del self._all[stored.id]
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            raise
+        await self._store.save(stored)
+        self._publish(terminal, "opened", id=stored.id, kind=stored.kind, pid=terminal.pid)
+        return terminal
+
+    async def _run(self, terminal: Terminal, environment: str) -> None:
+        """Run a terminal's program and follow its output."""
+        await self.host.start()
+        stored = terminal.stored
+        folder = self._context.paths.terminals / stored.id
+        opening = Opening(
+            terminal=stored.id,
+            command=stored.command,
+            folder=stored.folder,
+            environment=environment_of(environment, stored, folder),
+            columns=stored.columns,
+            rows=stored.rows,
+            log=folder / "log" if stored.is_recorded else None,
+            log_bytes=self._context.config.terma.log_bytes,
+            meta=meta_of(stored),
+        )
+        end = self.log_of(stored.id).end if stored.is_recorded else 0
+        pid = await self.host.open(opening)
+        terminal.begin(pid, self.now(), end)
+        self.screens.opened(stored.id, stored.columns, stored.rows)
+        terminal.end = await self.host.follow(stored.id, end)
+
+    async def close(self, terminal: Terminal) -> Closed:
+        """End all that runs in a terminal and free its name; its log is left."""
+        terminal.is_closing = True
+        try:
+            ended, left = await self._end(terminal)
+        finally:
+            terminal.is_closing = False
+        now = self.now()
+        closed = dataclasses.replace(
+            terminal.stored, closed_at=now, ended_at=terminal.stored.ended_at or now
+        )
+        await self._store.save(closed)
+        terminal.stored = closed
+        self._all.pop(terminal.id, None)
+        terminal.end_as(TerminalState.CLOSED, now, None)
+        await self.screens.forget(terminal.id)
+        self._publish(terminal, "closed", ended=ended)
+        return Closed(name=terminal.name, ended=ended, left=left)
+
+    async def _end(self, terminal: Terminal) -> tuple[int, tuple[int, ...]]:
+        """End all processes of a terminal, also where ptyhost does not hold it any more."""
+        if terminal.id in {one.terminal for one in await self._hosted()}:
+            found = await self.host.close(terminal.id, GRACE_S)
+            await self.host.forget(terminal.id)
+            return found.ended, found.left
+        left = await asyncio.to_thread(end_all, terminal.id, GRACE_S)
+        return left.ended, left.left
+
+    async def restore(self, names: Sequence[str], environment: str, is_forced: bool) -> Restored:
+        """Run anew what was lost, or what is named.
+
+        Raises:
+            NotFound: One that is named is not there.
+            UsageError: One that is named runs.
+        """
+        wanted = [self.find(name) for name in names]
+        for terminal in wanted:
+            if terminal.is_running:
+                raise UsageError(
+                    f"{terminal.name} runs (pid {terminal.pid})",
+                    f"`terma attach {terminal.name}` shows it",
+                )
+        if not names:
+            lost = TerminalState.LOST
+            wanted = [one for one in self if one.activity.base.state is lost]
+        left = await asyncio.to_thread(survivors, [one.id for one in wanted])
+        restored: list[TerminalInfo] = []
+        refused: list[NotRestored] = []
+        for terminal in wanted:
+            pids = tuple(left.get(terminal.id, ()))
+            if pids and not is_forced:
+                reason = "processes of it are still there"
+                refused.append(NotRestored(name=terminal.name, reason=reason, pids=pids))
+                continue
+            try:
+                restored.append(self.info(await self._rerun(terminal, environment)))
+            except TektonError as error:
+                refused.append(NotRestored(name=terminal.name, reason=error.message))
+        return Restored(terminals=tuple(restored), refused=tuple(refused))
+
+    async def _rerun(self, terminal: Terminal, environment: str) -> Terminal:
+        if terminal.id in {one.terminal for one in await self._hosted()}:
+            await self.host.forget(terminal.id)
+        stored = terminal.stored
+        terminal.stored = dataclasses.replace(stored, exit_status=None, ended_at=None, reason=None)
+        try:
+            await self._run(terminal, environment)
+        except TektonError:
+            terminal.stored = stored
+            raise
+        await self._store.save(terminal.stored)
+        self._publish(terminal, "restored", pid=terminal.pid)
+        return terminal
+
+    # -- changing ----------------------------------------------------------------------------
+
+    async def rename(self, terminal: Terminal, to: str) -> None:
+        """Give a terminal another name.
+
+        Raises:
+            UsageError: The name cannot be used, or is taken.
+        """
+        before = terminal.name
+        await self._change(terminal, name=self._free(check_name(to)))
+        self._context.publish(f"terminal.{before}.renamed", to=terminal.name)
+
+    async def set_roles(self, terminal: Terminal, roles: Sequence[str]) -> None:
+        """Replace the roles of a terminal.
+
+        Raises:
+            UsageError: One of them cannot be a role.
+        """
+        await self._change(terminal, roles=check_roles(roles))
+        self._publish(terminal, "role", roles=list(terminal.stored.roles))
+
+    async def _change(self, terminal: Terminal, **fields: object) -> None:
+        changed = dataclasses.replace(terminal.stored, **fields)  # type: ignore[arg-type]
+        await self._store.save(changed)
+        terminal.stored = changed
+        if terminal.is_running:
+            await self.host.set_meta(terminal.id, meta_of(changed))
+
+    async def resize(self, terminal: Terminal, columns: int, rows: int) -> None:
+        """Give a running terminal another size.
+
+        Raises:
+            UsageError: There is no such size.
+        """
+        check_size(columns, rows)
+        if (columns, rows) != (terminal.stored.columns, terminal.stored.rows):
+            await self.host.resize(terminal.id, columns, rows)
+
+    def attended(self, terminal: Terminal) -> None:
+        """Note that a person types or looks: it waits for nobody any more."""
+        if terminal.activity.wants:
+            self._set(terminal, after_person(terminal.activity))
+
+    def attachment_changed(self, terminal: Terminal, word: str) -> None:
+        """Tell that somebody has attached, or let go."""
+        if terminal.last_typist not in terminal.attachments:
+            terminal.last_typist = None
+        self._publish(terminal, word, attached=len(terminal.attachments))
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._context.now()
+
+    # -- what ptyhost tells ------------------------------------------------------------------
+
+    def _on_output(self, id_: str, offset: int, data: bytes) -> None:
+        terminal = self._all.get(id_)
+        if terminal is None:
+            return
+        is_news = offset + len(data) > terminal.known_end
+        for mark in terminal.scanner.scan(data):
+            self._note(terminal, mark, is_news)
+        terminal.end = offset + len(data)
+        terminal.feed.put(offset, data)
+        self.screens.output(id_, offset, data)
+        if is_news:
+            self._has_output(terminal)
+
+    def _note(self, terminal: Terminal, mark: Mark, is_news: bool) -> None:
+        """Take a mark into account; old ones tell the state, and ring no bell."""
+        if mark.kind is MarkKind.TITLE:
+            terminal.title = mark.text
+            return
+        if mark.kind in (MarkKind.BELL, MarkKind.NOTICE):
+            if not is_news:
+                return
+            word = "bell" if mark.kind is MarkKind.BELL else "notice"
+            self._publish(terminal, word, text=mark.text or None)
+        at = self.now() if is_news else terminal.active_at
+        activity = after_mark(terminal.activity, mark, at, bool(terminal.attachments))
+        self._set(terminal, activity)
+
+    def _has_output(self, terminal: Terminal) -> None:
+        now = self.now()
+        terminal.active_at = now
+        self._set(terminal, after_output(terminal.activity, now))
+        if not terminal.is_watched_for_quiet:
+            terminal.is_watched_for_quiet = True
+            self._look_later(terminal, QUIET_S)
+        if now - terminal.told_output_at >= _TELL_OUTPUT_EVERY_S:
+            terminal.told_output_at = now
+            self._publish(terminal, "output", end=terminal.end)
+
+    def _look_later(self, terminal: Terminal, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._look, terminal)
+
+    def _look(self, terminal: Terminal) -> None:
+        """See whether a terminal has become quiet; tell of output that was not told."""
+        now = self.now()
+        quiet_s = now - terminal.active_at
+        if not terminal.is_running or self._is_stopping:
+            terminal.is_watched_for_quiet = False
+        elif quiet_s < QUIET_S:
+            self._look_later(terminal, QUIET_S - quiet_s)
+        else:
+            terminal.is_watched_for_quiet = False
+            self._set(terminal, after_quiet(terminal.activity, now))
+            if terminal.told_output_at < terminal.active_at:
+                terminal.told_output_at = now
+                self._publish(terminal, "output", end=terminal.end)
+
+    def _set(self, terminal: Terminal, activity: Activity) -> None:
+        before, terminal.activity = terminal.activity.now, activity
+        if activity.now != before:
+            seen = activity.now
+            self._publish(
+                terminal, "state", state=seen.state.value, source=seen.source, detail=seen.detail
+            )
+
+    def _on_size(self, id_: str, offset: int, columns: int, rows: int) -> None:
+        terminal = self._all.get(id_)
+        if terminal is not None:
+            terminal.stored = dataclasses.replace(terminal.stored, columns=columns, rows=rows)
+            terminal.feed.resize(offset, columns, rows)
+            self.screens.resized(id_, offset, columns, rows)
+
+    def _on_trimmed(self, id_: str, oldest: int) -> None:
+        terminal = self._all.get(id_)
+        if terminal is not None:
+            terminal.oldest = oldest
+            log.warning("output of %s was not read before it went", terminal.name)
+
+    def _on_log(self, id_: str, error: str | None) -> None:
+        terminal = self._all.get(id_)
+        if terminal is not None:
+            terminal.log_error = f"its output is not written down: {error}" if error else None
+            if error:
+                self._publish(terminal, "warning", text=terminal.log_error)
+
+    def _on_warning(self, id_: str, text: str) -> None:
+        terminal = self._all.get(id_)
+        if terminal is not None:
+            self._publish(terminal, "warning", text=text)
+
+    def _on_exit(self, id_: str, status: int | None, signal: str | None, end: int) -> None:
+        terminal = self._all.get(id_)
+        if terminal is not None and not terminal.is_closing:
+            terminal.end = end
+            self._context.background(self._exited(terminal, status, signal))
+
+    async def _exited(self, terminal: Terminal, status: int | None, signal: str | None) -> None:
+        shown = status if status is not None else status_of(signal)
+        detail = f"exit {status}" if status is not None else f"killed by {signal}"
+        now = self.now()
+        terminal.stored = dataclasses.replace(
+            terminal.stored, ended_at=now, exit_status=shown, reason=detail
+        )
+        terminal.end_as(TerminalState.EXITED, now, detail)
+        self._publish(terminal, "exited", status=status, signal=signal)
+        await self._store.save(terminal.stored)
+
+    def _on_lost(self, reason: str) -> None:
+        if not self._is_stopping:
+            self._context.background(self._join(reason))
+
+    async def _lose(self, terminal: Terminal, reason: str) -> None:
+        """Note that nobody holds a terminal any more."""
+        ended = self._ending_of(terminal)
+        if ended is not None:
+            await self._exited(terminal, *ended)
+            return
+        now = terminal.stored.ended_at or self.now()
+        reason = terminal.stored.reason or reason
+        if terminal.stored.ended_at is None:
+            terminal.stored = dataclasses.replace(terminal.stored, ended_at=now, reason=reason)
+            await self._store.save(terminal.stored)
+            self._publish(terminal, "lost", reason=reason)
+        terminal.end_as(TerminalState.LOST, now, reason)
+        if terminal.stored.is_recorded:
+            terminal.oldest, terminal.end = self._bounds(terminal)
+        self.screens.opened(terminal.id, terminal.stored.columns, terminal.stored.rows)
+
+    def _free(self, name: str) -> str:
+        """Return a name that nobody has.
+
+        Raises:
+            UsageError: Somebody has it.
+        """
+        taken = next((one for one in self._all.values() if one.name == name), None)
+        if taken is not None or name in self._opening:
+            is_over = taken is not None and not taken.is_running
+            hint = f"`terma attach {name}` shows it; `terma close {name}` frees the name"
+            if is_over:
+                hint = f"`terma restore {name}` runs it anew; `terma close {name}` frees the name"
+            raise UsageError(f"there is a terminal named {name!r}", hint)
+        if self._context.registry.find(name, is_ci=True) is not None:
+            raise UsageError(
+                f"there is a CI named {name!r}", "choose another name; `aish list` shows all CIs"
+            )
+        return name
+
+    def _publish(self, terminal: Terminal, word: str, **data: object) -> None:
+        self._context.publish(f"terminal.{terminal.name}.{word}", **data)
+
+
+def _starting(at: float) -> Seen:
+    return Seen(TerminalState.IDLE, "ptyhost", at)
