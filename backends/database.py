@@ -306,9 +306,7 @@ class Database:
 class _Lane:
     """One connection, and the one thread that uses it."""
 
-    def __init__(
-        self, path: Path, purpose: str, begin: str, limit: int, is_durable: bool
-    ) -> None:
+    def __init__(self, path: Path, purpose: str, begin: str, limit: int, is_durable: bool) -> None:
         self.purpose = purpose
         self.file: _File | None = None
         """The file that is open and ready; `None` where there is none."""

@@ -37,19 +37,19 @@ _MAX_MESSAGE = 16 * 1024 * 1024
 _LIMIT = f"{_MAX_MESSAGE // (1024 * 1024)} MiB"
 _SEND_LESS = "send less at a time, or send files in parts"
 _IDLE_NOTICE_MS = 2000
-_PATIENCE_S = 10.0
+PATIENCE_S = 10.0
 _EBADF = 9
 _FORMAT, _CHARACTER, _FIFO, _SOCKET, _FILE = 0o170000, 0o020000, 0o010000, 0o140000, 0o100000
 
 
-_UNEXPECTED = (
+UNEXPECTED = (
     ValueError, StopIteration, LookupError, TypeError, AttributeError,
     SystemError,  # the scanner's own way, where `json.decoder` is not loaded
 )  # fmt: skip
 
 
-class _Left(Exception):
-    """This prompt is for the full client."""
+class Left(Exception):
+    """This is for the full client."""
 
 
 class Failed(Exception):
@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> None:
     _die_of_interrupt()
     try:
         name, prompt, options = _parse(arguments)
-        channel = _connect(name)
+        channel = connect(name)
         text = (
             None if "--no-stdin" in options else read_input(bool(prompt), "-" in options, options)
         )
@@ -70,17 +70,17 @@ def run(arguments: list[str]) -> None:
             _explain_no_prompt(arguments[0], options)
         warn_of_arguments([prompt, *options.values()], "-q" in options)
         _ask(channel, name, prompt, text, options)
-    except _Left:
+    except Left:
         return
     except Failed as failure:
-        _complain(*failure.args)
+        complain(*failure.args)
         os._exit(EXIT_STATUS.get(failure.args[0], 1))
     os._exit(0)
 
 
 def _explain_no_prompt(name: str, options: dict[str, str]) -> None:
     if "--no-stdin" not in options and os.isatty(0):
-        raise _Left  # a person can be asked
+        raise Left  # a person can be asked
     hint = f'give one: aish {to_unicode(name)} "hello", or pipe something in'
     raise Failed("usage", "there is no prompt", hint)
 
@@ -88,10 +88,10 @@ def _explain_no_prompt(name: str, options: dict[str, str]) -> None:
 def _parse(arguments: list[str]) -> tuple[str, str, dict[str, str]]:
     """Return the CI's name, the prompt and the options; a flag's value is its own name."""
     if not arguments or os.isatty(1) or "TEKTON_URL" in os.environ:
-        raise _Left
+        raise Left
     name = arguments[0].lower().removesuffix("-ci")
     if not name.replace("-", "").isalnum() or name in RESERVED or len(name) > MAX_NAME:
-        raise _Left
+        raise Left
     words: list[str] = []
     options: dict[str, str] = {}
     rest = iter(arguments[1:])
@@ -101,36 +101,43 @@ def _parse(arguments: list[str]) -> tuple[str, str, dict[str, str]]:
         elif word in ("-m", "--model", "-s", "--system"):
             options[word.lstrip("-")[0]] = next(rest, "")
             if not options[word.lstrip("-")[0]]:
-                raise _Left
+                raise Left
         elif word.startswith("-"):
-            raise _Left
+            raise Left
         else:
             words.append(word)
     return name, " ".join(words), options
 
 
-def _connect(name: str) -> _socket.socket:
+def connect(name: str, is_ci: bool = True) -> _socket.socket:
+    """Connect to a CI, or a service, of this machine.
+
+    Raises:
+        Left: Nobody can be reached there; the full client tells why.
+    """
     import _socket
 
     try:
         folder = runtime_folder()
     except Exception:  # noqa: BLE001 - the full client tells it
-        raise _Left from None
+        raise Left from None
     if not is_private(folder):
-        raise _Left
+        raise Left
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        channel.connect(socket_path(folder, name, is_ci=True))
+        channel.connect(socket_path(folder, name, is_ci))
     except OSError:
         channel.close()
-        raise _Left from None
+        raise Left from None
     if channel.fileno() < 3:
         channel.close()  # it has the number of a standard stream that is closed
-        raise _Left
+        raise Left
     return channel
 
 
-def read_input(has_prompt: bool, insists: bool, options: dict[str, str]) -> str | None:
+def read_input(
+    has_prompt: bool, insists: bool, options: dict[str, str], program: str = "aish"
+) -> str | None:
     """Read standard input to its end, where there is any; never times out.
 
     A terminal or another device is not read unless the user insists. Where there is a prompt
@@ -149,24 +156,26 @@ def read_input(has_prompt: bool, insists: bool, options: dict[str, str]) -> str 
     if (kind == _CHARACTER and not insists) or kind not in (_CHARACTER, _FIFO, _SOCKET, _FILE):
         return None
     is_quiet = "-q" in options
-    data = _read_all(has_prompt and kind in (_FIFO, _SOCKET) and not is_quiet)
+    tells = has_prompt and kind in (_FIFO, _SOCKET) and not is_quiet
+    data = _read_all(program if tells else None)
     try:
         return data.decode() or None
     except UnicodeDecodeError:
         if not is_quiet:
-            _say(
+            say(
                 "warning: standard input is not UTF-8; what could not be read is replaced by U+FFFD"
             )
         return data.decode("utf-8", "replace")
 
 
-def _read_all(tells_if_idle: bool) -> bytes:
+def _read_all(telling: str | None) -> bytes:
+    """Read to the end; in the name of the program `telling`, tell where nothing comes."""
     parts: list[bytes] = []
     size = 0
     while True:
-        if tells_if_idle and not _is_readable(_IDLE_NOTICE_MS):
-            _say("aish: waiting for standard input to end (--no-stdin does not read it)")
-            tells_if_idle = False
+        if telling and not _is_readable(_IDLE_NOTICE_MS):
+            say(f"{telling}: waiting for standard input to end (--no-stdin does not read it)")
+            telling = None
         try:
             part = os.read(0, 1 << 20)
         except BlockingIOError:
@@ -207,12 +216,9 @@ def _ask(
         f'"{key}":{quote(to_unicode(value))}' for key, value in parameters.items() if value
     )
     message = f'{{"jsonrpc":"2.0","id":1,"method":"chat","params":{{{fields}}}}}\n'.encode("ascii")
-    if len(message) > _MAX_MESSAGE:
-        size = len(message) / (1024 * 1024)
-        reason = f"the message is {size:.1f} MiB; the limit is {_LIMIT}"
-        raise Failed("too_large", reason, _SEND_LESS)
+    check_size(message)
     notice = None if "-q" in options else silence_notice(name)
-    channel.settimeout(_PATIENCE_S)
+    channel.settimeout(PATIENCE_S)
     try:
         left = memoryview(message)
         while left:
@@ -229,6 +235,18 @@ def _ask(
             write_answer(b"\n")
 
 
+def check_size(message: bytes) -> None:
+    """Refuse what is larger than a message may be.
+
+    Raises:
+        Failed: It is.
+    """
+    if len(message) > _MAX_MESSAGE:
+        size = len(message) / (1024 * 1024)
+        reason = f"the message is {size:.1f} MiB; the limit is {_LIMIT}"
+        raise Failed("too_large", reason, _SEND_LESS)
+
+
 def silence_notice(name: str) -> str:
     """Say that nothing has come for a while, and what can be done."""
     return f"aish: no answer from {name} yet (Ctrl-C stops waiting; --timeout SECONDS gives up)"
@@ -242,7 +260,7 @@ def _patiently(
         return act(argument)
     except TimeoutError:
         if notice:
-            _say(notice)
+            say(notice)
         channel.settimeout(None)
         return act(argument)
 
@@ -250,7 +268,7 @@ def _patiently(
 def _pieces(
     channel: _socket.socket, options: dict[str, str], silence: str | None
 ) -> Iterator[bytes]:
-    scan = _scanner()
+    scan = scanner()
     waiting = b""
     while data := _receive(channel, silence):
         if channel.gettimeout():
@@ -259,11 +277,11 @@ def _pieces(
         for line in lines:
             try:
                 text, notice, is_over = _read_message(scan(line.decode(), 0)[0])
-            except _UNEXPECTED:
+            except UNEXPECTED:
                 _read_closely(line)
                 continue
             if notice and "-q" not in options:
-                _say(f"notice: {_clean(notice)}")
+                say(f"notice: {_clean(notice)}")
             if text:
                 yield text
             if is_over:
@@ -319,8 +337,8 @@ def _receive(channel: _socket.socket, silence: str | None) -> bytes:
         return b""
 
 
-def _scanner() -> Callable[[str, int], tuple[dict[str, Any], int]]:
-    """The JSON scanner of CPython, without the package around it."""
+def scanner() -> Callable[[str, int], tuple[dict[str, Any], int]]:
+    """Return the JSON scanner of CPython, without the package around it."""
     from _json import make_scanner
 
     class Context:
@@ -368,10 +386,11 @@ def _die_of(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def _complain(kind: str, message: str, hint: str | None) -> None:
-    _say(f"error: {_clean(message)}")
+def complain(kind: str, message: str, hint: str | None) -> None:
+    """Show an error, and its hint, on stderr."""
+    say(f"error: {_clean(message)}")
     if hint:
-        _say(f"hint: {_clean(hint)}")
+        say(f"hint: {_clean(hint)}")
 
 
 def _clean(text: str) -> str:
@@ -380,7 +399,8 @@ def _clean(text: str) -> str:
     return clean_line(text)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell the user something beside the answer."""
     try:
         os.write(2, line.encode("utf-8", "replace") + b"\n")
     except OSError:
@@ -390,7 +410,7 @@ def _say(line: str) -> None:
 def warn_of_arguments(words: list[str], is_quiet: bool) -> None:
     """Tell, unless that is unwanted, that some are not UTF-8."""
     if not is_quiet and any(to_unicode(word) != word for word in words):
-        _say("warning: an argument is not UTF-8; what could not be read is replaced by U+FFFD")
+        say("warning: an argument is not UTF-8; what could not be read is replaced by U+FFFD")
 
 
 def to_unicode(text: str) -> str:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 _PROGRAM = ".launcher"
 _MARK = "# Written by Tekton: "
+PROGRAMS = ("aish", "terma")
+"""Those of our own that are found in a shell beside the CIs, however Tekton was installed."""
+
 _MAX_FIRST_LINE = 127
 """Bytes of a script's first line that every system reads whole (execve(2))."""
 
-# What `aish` itself does, for it must not cost more: a test holds the two together.
+# What `aish` and `terma` themselves do, for it must not cost more: a test holds them together.
 _TEXT = f"""{_MARK}the command `NAME` does what `aish NAME` does.
 import _signal
 import sys
@@ -33,13 +36,18 @@ if __name__ == "__main__":
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # else the imports end in a traceback
     name = sys.argv[0].rpartition("/")[2]
-    if name != "aish":
-        sys.argv.insert(1, name)
-    from backends.fast import run
+    if name == "terma":
+        from terma.fast import run
 
-    run(sys.argv[1:])
-    from aish.start import main
+        run(sys.argv[1:])
+        from terma.cli import main
+    else:
+        if name != "aish":
+            sys.argv.insert(1, name)
+        from backends.fast import run
 
+        run(sys.argv[1:])
+        from aish.start import main
     main()
 """
 
@@ -81,7 +89,7 @@ def safe_folder() -> str:
 
 
 def add_launchers(folder: Path, names: Collection[str]) -> list[str]:
-    """Make the launchers of these CIs, and that of `aish` itself, where they are missing.
+    """Make the launchers of these CIs, and those of our own programs, where they are missing.
 
     Returns:
         Launchers that could not be made, because a file that is not ours has their name.
@@ -93,7 +101,7 @@ def add_launchers(folder: Path, names: Collection[str]) -> list[str]:
     from backends.paths import private_folder
 
     private_folder(folder)
-    words = ["aish", *(word for name in names for word in _words(name))]
+    words = [*PROGRAMS, *(word for name in names for word in _words(name))]
     try:
         _write_program(folder / _PROGRAM)
         return [word for word in words if not _link(folder / word)]
@@ -107,7 +115,7 @@ def keep_launchers(folder: Path, names: Collection[str]) -> list[str]:
     Returns and raises as `add_launchers`.
     """
     taken = add_launchers(folder, names)
-    wanted = {"aish", *(word for name in names for word in _words(name))}
+    wanted = {*PROGRAMS, *(word for name in names for word in _words(name))}
     for word in os.listdir(folder):
         if word not in wanted and _is_ours(folder / word):
             _unlink(folder / word)

@@ -12,10 +12,7 @@ from pathlib import Path
 from backends.config import parse_toml, read_text
 from backends.errors import ConfigError, InvalidMessage, UsageError
 from backends.protocol import schema
-from backends.runtime import MAX_NAME, RESERVED
-
-_SERVICES = frozenset({"hermes", "engram", "specialists"})
-"""What `tekton serve` takes for a service; the gateway shares its name with the CI rhetor."""
+from backends.runtime import check_name as check_any_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,34 +102,14 @@ def built_in_personas() -> dict[str, Persona]:
 
 
 def check_name(name: str) -> str:
-    """Return the name if a CI may have it.
+    """Return the name if a CI with a persona may have it.
 
     Raises:
-        UsageError: It is not a slug, is too long or is reserved; the message says which.
+        UsageError: No CI can have it, or one that needs no persona; the message says which.
     """
-    is_slug = (
-        name[:1].isalpha() and name.isascii() and name.islower() and name.replace("-", "").isalnum()
-    )
-    hint = (
-        f"a name is a letter and then letters, digits and '-', all lower case, at most {MAX_NAME}"
-    )
-    if not is_slug or name.endswith("-") or len(name) > MAX_NAME:
-        raise UsageError(f"{name!r} cannot be the name of a CI", hint)
-    if name in RESERVED:
-        raise UsageError(
-            f"{name!r} is a word of aish's own, so it cannot be the name of a CI", "choose another"
-        )
     if name == "numa":
         raise UsageError(
             "numa is a CI of its own: it answers from live facts and has no persona",
             '`aish numa "how is the machine?"` asks it',
         )
-    if name in _SERVICES:
-        raise UsageError(
-            f"{name!r} is a service, so it cannot be the name of a CI", "choose another"
-        )
-    if name.endswith("-ci"):
-        raise UsageError(
-            f"{name!r} cannot be the name of a CI: NAME-ci is the CI NAME", f"call it {name[:-3]!r}"
-        )
-    return name
+    return check_any_name(name)

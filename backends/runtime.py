@@ -15,9 +15,12 @@ MAX_NAME = 32
 
 RESERVED = frozenset(
     "aish all chat completion do doctor events help history init list logs messages session shell "
-    "shellenv status team-chat terma tekton up down version".split()
+    "shellenv status team-chat terma tekton up down user version".split()
 )
-"""Words that `aish` and its shell keep for themselves; no CI may have them as its name."""
+"""Words of our programs, and who is not a CI: no CI or terminal may have them as its name."""
+
+_SERVICES = frozenset({"engram", "hermes", "specialists"})
+"""What `tekton serve` takes for a service; the gateway shares its name with the CI rhetor."""
 
 MAX_SOCKET_PATH = 90
 """Bytes; the system's own limit is 108 on Linux and 104 on macOS."""
@@ -50,6 +53,54 @@ def runtime_folder() -> str:
 def canonical(name: str) -> str:
     """Return a CI's own name: `apollo-ci` and `Apollo` are `apollo`."""
     return name.lower().removesuffix("-ci")
+
+
+def check_name(name: str, what: str = "CI") -> str:
+    """Return the name if a CI, or `what` is a terminal, may have it; they share their names.
+
+    Raises:
+        UsageError: It is not a slug, is too long or is kept for something; the message says which.
+    """
+    why = _why_not(name)
+    if why is None:
+        return name
+    from backends.errors import UsageError
+
+    better = slug_of(slug_of(name.removesuffix("-ci")).lstrip("-0123456789"), MAX_NAME)
+    hint = f"call it {better!r}" if better and _why_not(better) is None else "choose another"
+    shown = name if len(name) <= 2 * MAX_NAME else f"{name[: 2 * MAX_NAME]}…"
+    raise UsageError(f"{shown!r} cannot be the name of a {what}: {why}", hint)
+
+
+def _why_not(name: str) -> str | None:
+    if not name:
+        return "a name has at least one letter"
+    if not (name.isascii() and name.islower() and name.replace("-", "").isalnum()):
+        return "a name has the letters a to z in lower case, digits and '-', nothing else"
+    if not name[0].isalpha() or name.endswith("-"):
+        return "a name begins with a letter and does not end with '-'"
+    if len(name) > MAX_NAME:
+        return f"a name has at most {MAX_NAME} characters, this has {len(name)}"
+    if name in RESERVED:
+        return "it is a word of Tekton's own"
+    if name in _SERVICES:
+        return "it is a service"
+    return "NAME-ci is the CI NAME" if name.endswith("-ci") else None
+
+
+def slug_of(text: str, longest: int = 1000) -> str:
+    """Return the slug that is nearest to a text; empty where it has no letter or digit of ASCII.
+
+    Args:
+        text: The text; only its first 1000 characters count.
+        longest: Most characters of the slug.
+    """
+    import unicodedata
+
+    plain = unicodedata.normalize("NFKD", text[:1000]).lower()
+    kept = "".join(one for one in plain if not unicodedata.combining(one))
+    words = "".join(one if one.isascii() and one.isalnum() else " " for one in kept).split()
+    return "-".join(words)[:longest].rstrip("-")
 
 
 def absolute(path: str) -> str:
@@ -86,14 +137,15 @@ def is_private(folder: str) -> bool:
 def terminal_key() -> str | None:
     """Return a key of the place where this process was started, `None` where that is no terminal.
 
-    It names the Terma terminal around it, else the login session of the terminal: its id, and
+    It is the id of the Terma terminal around it, which a new name does not change and another
+    terminal of the same name does not have; else the login session of the terminal: its id, and
     when its leader started, for ids are used again (proc(5), credentials(7)). It holds the name
     of the machine, since a hub may serve several.
     """
     host = os.uname().nodename
-    name = os.environ.get("TERMA_TERMINAL")
-    if name:
-        return f"{host}/{name}"
+    instance = os.environ.get("TERMA_INSTANCE")
+    if instance:
+        return f"{host}/{instance}"
     leader = os.getsid(0)
     started = _started_at(leader)
     return f"{host}/{leader}@{started}" if started else None

@@ -1,6 +1,6 @@
-"""The commands of `aish` and `tekton` as one tree: what pages, manuals and completions are made of.
+"""The commands of `aish`, `terma` and `tekton`: what pages, manuals and completions are made of.
 
-It is read from the programs themselves.
+The tree is read from the programs themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import typer.main
 
 import aish.cli
 import backends.cli
+import terma.cli
 from aish.commands.completion import PROGRAMS, SHELLS
 from backends.config import BUILT_IN_PROVIDERS, SERVICES, Config
 
 ONE_CI, SOME_CIS, SESSION, FILE = "<ci>", "<cis>", "<session>", "<file>"
+ONE_TERMINAL, SOME_TERMINALS = "<terminal>", "<terminals>"
 """Values that the shell finds when they are asked for; all others are words."""
 
 Values = tuple[str, ...]
@@ -98,6 +100,12 @@ def tekton_commands() -> Command:
     return _command(("tekton",), typer.main.get_command(backends.cli.app))
 
 
+def terma_commands() -> Command:
+    """Return `terma` with its verbs."""
+    program = typer.main.get_command(terma.cli.make_app(terma.cli.VERBS))
+    return _command(("terma",), program)
+
+
 def _command(words: tuple[str, ...], command: Any) -> Command:
     shown = [one for one in command.params if not getattr(one, "hidden", False)]
     is_program = hasattr(command, "commands") and len(words) == 1
@@ -158,8 +166,9 @@ def _choices(parameter: Any) -> Values:
 
 def _values(words: tuple[str, ...], names: tuple[str, ...], shows: str) -> Values:
     """Return what may stand for a value: by the command, the option, or what is shown for it."""
-    command = " ".join(words)
-    keys = [*(f"{command} {name}" for name in (*names, shows)), *names, shows]
+    command, program = " ".join(words), words[0]
+    keys = [f"{place} {name}" for place in (command, f"{program} *") for name in (*names, shows)]
+    keys += [*names, shows]
     return next((_VALUES[key] for key in keys if key in _VALUES), ())
 
 
@@ -184,6 +193,13 @@ _VALUES: Mapping[str, Values] = {
     "tekton ci remove NAME": (ONE_CI,),
     "tekton ci reset NAME": (ONE_CI,),
     "tekton logs --component": (*SERVICES, ONE_CI),
+    "terma * NAME": (ONE_TERMINAL,),
+    "terma new NAME": (),  # nothing has it yet
+    "terma new CMD": (FILE,),
+    "terma message NAMES": (SOME_TERMINALS,),
+    "terma send --signal": ("INT", "QUIT", "TSTP", "CONT", "HUP", "TERM", "KILL"),
+    "terma diff OPTION": (FILE,),
+    "DIR": (FILE,),
     "--ci": (ONE_CI,),
     "--session": (SESSION,),
     "--shell": SHELLS,

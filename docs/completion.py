@@ -1,6 +1,6 @@
 """Completion scripts for bash, zsh and fish: the tree of commands put into each one's template.
 
-Nothing but the shell itself runs on TAB, except where conversations are completed.
+Nothing but the shell itself runs on TAB, except where conversations or terminals are completed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from pathlib import Path
 from docs.commands import (
     FILE,
     ONE_CI,
+    ONE_TERMINAL,
     SESSION,
     SOME_CIS,
+    SOME_TERMINALS,
     Argument,
     Command,
     Option,
@@ -22,6 +24,7 @@ from docs.commands import (
     aish_commands,
     aish_prompt,
     tekton_commands,
+    terma_commands,
 )
 
 _TEMPLATES = Path(__file__).parent / "shells"
@@ -30,7 +33,11 @@ _HELP = Option(names=("-h", "--help"), shows="", about="Show this help.")
 
 def scripts() -> Iterator[tuple[str, str]]:
     """Yield each script with the name of its file."""
-    for program in (_with_prompt(aish_commands(), aish_prompt()), tekton_commands()):
+    for program in (
+        _with_prompt(aish_commands(), aish_prompt()),
+        tekton_commands(),
+        terma_commands(),
+    ):
         name = program.words[0]
         yield f"{name}.bash", _bash(program)
         yield f"{name}.zsh", _zsh(program)
@@ -201,6 +208,8 @@ def _zsh_action(program: str, values: Values) -> str:
         ONE_CI: f"_{program}_ci",
         SOME_CIS: f"_{program}_cis",
         SESSION: f"_{program}_sessions",
+        ONE_TERMINAL: f"_{program}_terminal",
+        SOME_TERMINALS: f"_{program}_terminals",
     }
     found = [actions[value] for value in values if value in actions]
     words = " ".join(value for value in values if value not in actions)
@@ -278,6 +287,8 @@ def _fish_values(program: str, values: Values, file: str, other: str) -> Iterato
         ONE_CI: f"(__{program}_ci)",
         SOME_CIS: f"(__{program}_cis)",
         SESSION: f"(__{program}_sessions)",
+        ONE_TERMINAL: f"(__{program}_terminal)",
+        SOME_TERMINALS: f"(__{program}_terminals)",
     }
     flags = file if FILE in values else other
     if flags:

@@ -33,7 +33,14 @@ from backends.personas import Persona, built_in_personas
 from backends.protocol.connection import Connection
 from backends.protocol.messages import CI_SERVICE, Request
 from backends.protocol.requests import REQUESTS
-from docs.commands import Command, Option, aish_commands, aish_prompt, tekton_commands
+from docs.commands import (
+    Command,
+    Option,
+    aish_commands,
+    aish_prompt,
+    tekton_commands,
+    terma_commands,
+)
 from docs.completion import scripts
 from docs.manual import manuals
 
@@ -86,6 +93,12 @@ def commands_of_aish() -> str:
 def commands_of_tekton() -> str:
     """Describe `tekton`: every command, those of a group after each other."""
     program = tekton_commands()
+    return "\n\n".join([*_opening(program), *_commands(program)])
+
+
+def commands_of_terma() -> str:
+    """Describe `terma`: every verb."""
+    program = terma_commands()
     return "\n\n".join([*_opening(program), *_commands(program)])
 
 
@@ -281,6 +294,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 PARTS: Mapping[str, Callable[[], str]] = {
     "aish": commands_of_aish,
     "tekton": commands_of_tekton,
+    "terma": commands_of_terma,
     "settings": settings,
     "settings-file": settings_file,
     "ports": ports,

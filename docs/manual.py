@@ -1,18 +1,24 @@
-"""The manual pages of `aish` and `tekton`: the tree of commands in the macros of man(7)."""
+"""The manual pages of our programs: the tree of their commands in the macros of man(7)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from docs.commands import Command, Option, aish_commands, aish_prompt, tekton_commands
+from docs.commands import (
+    Command,
+    Option,
+    aish_commands,
+    aish_prompt,
+    tekton_commands,
+    terma_commands,
+)
 
 _ABOUT: Mapping[str, str] = {
     "aish": "prompt Companion Intelligences from the shell",
     "tekton": "run the hub of your Companion Intelligences",
+    "terma": "named terminals that outlive whoever looks at them",
 }
-
-_OTHER: Mapping[str, str] = {"aish": "tekton", "tekton": "aish"}
 
 _EXIT_STATUS: Mapping[str, str] = {
     "0": "It worked.",
@@ -24,12 +30,18 @@ _EXIT_STATUS: Mapping[str, str] = {
     "6": "The model failed, or there is none.",
 }
 
-_ENVIRONMENT: Mapping[str, str] = {
+_ENVIRONMENT: dict[str, str] = {
     "TEKTON_HOME": "A folder for everything: config/, state/ and run/ are in it.",
     "TEKTON_TABLE_NAME": "A setting, before the one in the file: TEKTON_MODELS_DEFAULT.",
     "NAME_API_KEY": "The key of a provider: ANTHROPIC_API_KEY.",
     "NO_COLOR": "No colours.",
     "XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR": "Where files are, on Linux.",
+}
+
+_OF_TERMINALS: dict[str, str] = {
+    "TERMA_TERMINAL, TERMA_INSTANCE": "In a terminal: its name when it was opened, and its id.",
+    "TERMA_TOKEN_FILE": "In a terminal: the file with its token.",
+    "TERMA_MAIL": "In a terminal: a file that is not empty while there are new messages.",
 }
 
 _FILES: Mapping[str, str] = {
@@ -38,6 +50,8 @@ _FILES: Mapping[str, str] = {
     "~/.local/state/tekton/engram.db": "Conversations.",
     "~/.local/state/tekton/bin/": "One launcher for each CI.",
     "~/.local/state/tekton/logs/": "What the hub has logged.",
+    "~/.local/state/tekton/terminals/": "What terminals have put out.",
+    "~/.local/state/tekton/terma.db": "Terminals and messages.",
 }
 
 
@@ -45,6 +59,7 @@ def manuals() -> Iterator[tuple[str, str]]:
     """Yield each manual page with the name of its file."""
     yield "aish.1", _manual(aish_commands(), [aish_prompt()])
     yield "tekton.1", _manual(tekton_commands(), [])
+    yield "terma.1", _manual(terma_commands(), [])
 
 
 def _manual(program: Command, others: Sequence[Command]) -> str:
@@ -64,13 +79,18 @@ def _manual(program: Command, others: Sequence[Command]) -> str:
         *(_command(command) for command in leaves),
         *_section("EXIT STATUS", _items(_EXIT_STATUS)),
         _paragraph("Interrupted by Ctrl-C it dies of SIGINT, which shells show as 130."),
-        *_section("ENVIRONMENT", _items(_ENVIRONMENT)),
+        *_section("ENVIRONMENT", _items(_ENVIRONMENT | (_OF_TERMINALS if name == "terma" else {}))),
         *_section("FILES", _items(_FILES)),
         _paragraph("On macOS all are in ~/Library/Application Support/tekton."),
         f".SH EXAMPLES\n.nf\n{_text(program.example)}\n.fi",
-        f".SH SEE ALSO\n.BR {_OTHER[name]} (1)",
+        f".SH SEE ALSO\n{_others(name)}",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _others(name: str) -> str:
+    others = [other for other in _ABOUT if other != name]
+    return "\n".join(f".BR {other} (1)," for other in others).removesuffix(",")
 
 
 def _usage(command: Command) -> str:

@@ -16,13 +16,15 @@ import re
 ENTER = b"\x1b[22;0t\x1b[?1049h\x1b[H\x1b[2J"
 """Saves the title and turns to the alternate screen, where a replay is shown."""
 
-LEAVE = b"\x1b[?2026l\x0f\x1b(B\x1b[!p\x1b[?5l\x1b[?7h\x1b[?69l\x1b[0 q\x1b[?1049l\x1b[23;0t"
+_AS_USUAL = "\x0f\x1b(B\x1b[!p\x1b[?5l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[?69l\x1b[4l\x1b[r\x1b[m\x1b[0 q"
+
+LEAVE = f"\x1b[?2026l{_AS_USUAL}\x1b[?1049l\x1b[23;0t".encode()
 """Undoes whatever passes this filter, and `ENTER`."""
 
 MAX_STRING = 1 << 20
 """Characters after which a string that does not end counts as over; they stay hidden."""
 
-_RESET = "\x0f\x1b(B\x1b[!p\x1b[?5l\x1b[?7h\x1b[?69l\x1b[H\x1b[2J"  # ESC c would leave the screen
+_RESET = f"{_AS_USUAL}\x1b[H\x1b[2J"  # what ESC c does, but that it would leave the screen
 _OTHER_SCREEN = {  # the replay is on the alternate screen already, and must not leave it
     ("1049", "h"): "\x1b7\x1b[m\x1b[H\x1b[2J",
     ("1049", "l"): "\x1b[m\x1b[2J\x1b8",
@@ -33,7 +35,7 @@ _OTHER_SCREEN = {  # the replay is on the alternate screen already, and must not
     ("1048", "h"): "\x1b7",
     ("1048", "l"): "\x1b8",
 }
-_MODES = frozenset("5 6 7 8 12 25 45 69 2026".split())
+_MODES = frozenset("5 6 7 12 25 69 2026".split())
 """Private modes that change what is shown, and not what keys, mouse and window do."""
 
 # All but the controls that do something else than move the cursor, shift sets or ring.
@@ -43,12 +45,12 @@ _ESCAPE = re.compile(r"\x1b([ -/]{0,4})([0-~]?)")
 _STRINGS = re.compile(r"\x1b[\]PX^_k]|[\x90\x98\x9d-\x9f]")  # ESC k: the title of screen and tmux
 _STRING_ENDS = re.compile(r"[\x18\x1a\x1b\x9c]")
 _OSC_ENDS = re.compile(r"[\x07\x18\x1a\x1b\x9c]")
-_C1 = {"\x84": "\x1bD", "\x85": "\x1bE", "\x88": "\x1bH", "\x8d": "\x1bM"}  # IND NEL HTS RI
+_C1 = {"\x84": "\x1bD", "\x85": "\x1bE", "\x8d": "\x1bM"}  # IND, NEL, RI
 
 _NUMBERS = re.compile(r"[0-9:;]*")
-_FINALS = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefgmr")
+_FINALS = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefmr")
 _WITH_INTERMEDIATE = frozenset({(" ", "q"), ("!", "p"), ('"', "q")})  # DECSCUSR DECSTR DECSCA
-_ESCAPES = frozenset("78DEHM")
+_ESCAPES = frozenset("78DEM")
 _CHARSETS = frozenset("()*+-./")
 _SIZES = frozenset("34568")  # DECDHL, DECSWL, DECDWL, DECALN
 

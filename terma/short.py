@@ -61,22 +61,16 @@ def _terminals(name: str | None = None) -> list[dict[str, Any]]:
     question = f'{{"jsonrpc":"2.0","id":1,"method":"terminal.list","params":{parameters}}}\n'
     try:
         return _found(_ask(question.encode("ascii")))
-    except Exception:  # noqa: BLE001 - an empty line is all that a status line can take
+    except Exception:  # noqa: BLE001 - a status line has no place for a reason
         return []
 
 
 def _ask(question: bytes) -> bytes:
     """Send a line to the service and return the line that it answers."""
-    import _socket
+    from backends.fast import connect
 
-    from backends.runtime import is_private, runtime_folder, socket_path
-
-    folder = runtime_folder()
-    if not is_private(folder):
-        return b""
-    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    channel = connect("terma", is_ci=False)
     channel.settimeout(_PATIENCE_S)
-    channel.connect(socket_path(folder, "terma", is_ci=False))
     left = memoryview(question)
     while left:
         left = left[channel.send(left) :]
@@ -87,9 +81,9 @@ def _ask(question: bytes) -> bytes:
 
 
 def _found(answer: bytes) -> list[dict[str, Any]]:
-    from backends.fast import _scanner
+    from backends.fast import scanner
 
-    terminals: list[dict[str, Any]] = _scanner()(answer.decode(), 0)[0]["result"]["terminals"]
+    terminals: list[dict[str, Any]] = scanner()(answer.decode(), 0)[0]["result"]["terminals"]
     return [one for one in terminals if _is_slug(one["name"])]
 
 

@@ -1,4 +1,4 @@
-"""`aish completion`: what the shell completes on TAB, for `aish` and for `tekton`."""
+"""`aish completion`: what the shell completes on TAB, for `aish`, `terma` and `tekton`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 SCRIPTS = Path(__file__).parent.parent / "completions"
 """Where the scripts are, PROGRAM.SHELL; `docs/generate.py` writes them."""
 
-PROGRAMS = ("aish", "tekton")
+PROGRAMS = ("aish", "tekton", "terma")
 SHELLS = ("bash", "zsh", "fish")
 
 _ZSHRC = "fpath=(~/.local/share/zsh/site-functions $fpath); autoload -Uz compinit; compinit"
@@ -41,7 +41,7 @@ Shell = Annotated[
 def show(
     shell: Shell = "",
     program: Annotated[
-        str, typer.Option("--for", metavar="PROGRAM", help="aish or tekton; default: both.")
+        str, typer.Option("--for", metavar="PROGRAM", help="aish, tekton or terma; default: all.")
     ] = "",
     debug: Debug = False,
 ) -> None:

@@ -1,7 +1,7 @@
 # Completion of aish for bash, 3.2 and newer; written by docs/generate.py.
 
 # What may follow a command: its commands, its options, the values of those that take one
-# (NAME=VALUE|VALUE), and its arguments. <ci>, <cis>, <session> and <file> are found when needed.
+# (NAME=VALUE|VALUE), and its arguments. <ci>, <cis>, <session>, <terminal>, <terminals> and <file> are found when needed.
 _aish_describe() {
     commands='' options='' valued='' arguments=''
     case $1 in
@@ -82,7 +82,7 @@ _aish_describe() {
             ;;
         'completion show')
             options='--for --debug -h --help'
-            valued='--for=aish|tekton'
+            valued='--for=aish|tekton|terma'
             arguments='bash|zsh|fish'
             ;;
         'completion install')
@@ -141,6 +141,15 @@ _aish_sessions() {
         done
 }
 
+# The names of terminals, and with an argument their roles.
+_aish_terminals() {
+    local word about
+    terma list --for-completion 2>/dev/null </dev/null |
+        while IFS=$'\t' read -r word about; do
+            [[ $word == @* && ! ${1-} ]] || printf '%s\n' "$word"
+        done
+}
+
 # Offer the values $1 for what follows $2 in the current word.
 _aish_offer() {
     local value before=$2 IFS=$'|\n'
@@ -155,6 +164,11 @@ _aish_offer() {
             '<cis>')
                 [[ $current != *,* ]] || before=${current%,*},
                 found+=($(_aish_cis) @all)
+                ;;
+            '<terminal>') found+=($(_aish_terminals)) ;;
+            '<terminals>')
+                [[ $current != *,* ]] || before=${current%,*},
+                found+=($(_aish_terminals roles) @all user)
                 ;;
             *) found+=("$value") ;;
         esac

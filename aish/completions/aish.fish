@@ -152,6 +152,18 @@ function __aish_sessions
     aish session list --for-completion $only 2>/dev/null </dev/null
 end
 
+# Terminals by name; where several may stand, roles too.
+function __aish_terminal
+    terma list --for-completion 2>/dev/null </dev/null | string match -v '@*'
+end
+
+function __aish_terminals
+    set -l before (string replace -r '[^,]*$' '' -- (commandline -ct))
+    for line in (terma list --for-completion 2>/dev/null </dev/null) @all\t'every terminal' user\t'the person'
+        printf '%s%s\n' "$before" $line
+    end
+end
+
 function __aish_is_path
     string match -qr '[./]' -- (commandline -ct)
 end
@@ -295,7 +307,7 @@ complete -c aish -n '__aish_at " completion" 0' -a show -d 'The script itself, t
 complete -c aish -n '__aish_at " completion" 0' -a install -d 'Put it where the shell looks for it'
 complete -c aish -n '__aish_at " completion" 0' -a uninstall -d 'Remove what `install` wrote'
 complete -c aish -n '__aish_at " completion"' -s h -l help -d 'Show this help'
-complete -c aish -n '__aish_at " completion show"' -l for -x -a 'aish tekton' -d 'aish or tekton; default: both'
+complete -c aish -n '__aish_at " completion show"' -l for -x -a 'aish tekton terma' -d 'aish, tekton or terma; default: all'
 complete -c aish -n '__aish_at " completion show"' -l debug -d 'Show the traceback of an error'
 complete -c aish -n '__aish_at " completion show"' -s h -l help -d 'Show this help'
 complete -c aish -n '__aish_at " completion show" 0' -a 'bash zsh fish'

@@ -40,6 +40,23 @@ _aish_sessions() {
     _describe -t sessions session found
 }
 
+# Terminals by name; where several may stand, roles too.
+_aish_terminal() {
+    local -a found
+    found=(${(f)"$(terma list --for-completion 2>/dev/null </dev/null)"})
+    found=(${found:#@*})
+    found=(${found/$'\t'/:})
+    _describe -t terminals terminal found
+}
+
+_aish_terminals() {
+    local -a found
+    found=(${(f)"$(terma list --for-completion 2>/dev/null </dev/null)"})
+    found=(${found/$'\t'/:} '@all:every terminal' 'user:the person')
+    compset -P '*,'
+    _describe -t terminals terminal found
+}
+
 _aish-() {
     local curcontext=$curcontext state found=1
     local -a line commands
@@ -306,7 +323,7 @@ _aish-completion() {
 
 _aish-completion-show() {
     _arguments -s -S : \
-        '--for=[aish or tekton; default: both]:PROGRAM:(aish tekton)' \
+        '--for=[aish, tekton or terma; default: all]:PROGRAM:(aish tekton terma)' \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]' \
         '::SHELL:(bash zsh fish)'

@@ -1,7 +1,7 @@
 # Completion of tekton for bash, 3.2 and newer; written by docs/generate.py.
 
 # What may follow a command: its commands, its options, the values of those that take one
-# (NAME=VALUE|VALUE), and its arguments. <ci>, <cis>, <session> and <file> are found when needed.
+# (NAME=VALUE|VALUE), and its arguments. <ci>, <cis>, <session>, <terminal>, <terminals> and <file> are found when needed.
 _tekton_describe() {
     commands='' options='' valued='' arguments=''
     case $1 in
@@ -24,11 +24,11 @@ _tekton_describe() {
             ;;
         'serve')
             options='--debug -h --help'
-            arguments='hermes|engram|rhetor|numa|specialists|<ci>'
+            arguments='hermes|engram|rhetor|numa|terma|specialists|<ci>'
             ;;
         'logs')
             options='-f --follow -n --lines --component --debug -h --help'
-            valued='-n= --lines= --component=hermes|engram|rhetor|numa|<ci>'
+            valued='-n= --lines= --component=hermes|engram|rhetor|numa|terma|<ci>'
             ;;
         'events')
             options='--subject -n --count --json --url --token-file --debug -h --help'
@@ -55,11 +55,11 @@ _tekton_describe() {
             ;;
         'config set')
             options='--debug -h --help'
-            arguments='models.default|models.order|tcp.enabled|tcp.host|tcp.legacy|tcp.ports|tcp.hosts|tcp.origins|logs.level|logs.max_bytes|engram.enabled|engram.keep_days|prices.as_of|prices.models '
+            arguments='models.default|models.order|tcp.enabled|tcp.host|tcp.legacy|tcp.ports|tcp.hosts|tcp.origins|logs.level|logs.max_bytes|engram.enabled|engram.keep_days|terma.record|terma.log_bytes|terma.keep_days|terma.scrollback|terma.workers|terma.shell|terma.notify|prices.as_of|prices.models '
             ;;
         'config unset')
             options='--debug -h --help'
-            arguments='models.default|models.order|tcp.enabled|tcp.host|tcp.legacy|tcp.ports|tcp.hosts|tcp.origins|logs.level|logs.max_bytes|engram.enabled|engram.keep_days|prices.as_of|prices.models'
+            arguments='models.default|models.order|tcp.enabled|tcp.host|tcp.legacy|tcp.ports|tcp.hosts|tcp.origins|logs.level|logs.max_bytes|engram.enabled|engram.keep_days|terma.record|terma.log_bytes|terma.keep_days|terma.scrollback|terma.workers|terma.shell|terma.notify|prices.as_of|prices.models'
             ;;
         'ci')
             commands='add edit show list remove reset'
@@ -165,6 +165,15 @@ _tekton_sessions() {
         done
 }
 
+# The names of terminals, and with an argument their roles.
+_tekton_terminals() {
+    local word about
+    terma list --for-completion 2>/dev/null </dev/null |
+        while IFS=$'\t' read -r word about; do
+            [[ $word == @* && ! ${1-} ]] || printf '%s\n' "$word"
+        done
+}
+
 # Offer the values $1 for what follows $2 in the current word.
 _tekton_offer() {
     local value before=$2 IFS=$'|\n'
@@ -179,6 +188,11 @@ _tekton_offer() {
             '<cis>')
                 [[ $current != *,* ]] || before=${current%,*},
                 found+=($(_tekton_cis) @all)
+                ;;
+            '<terminal>') found+=($(_tekton_terminals)) ;;
+            '<terminals>')
+                [[ $current != *,* ]] || before=${current%,*},
+                found+=($(_tekton_terminals roles) @all user)
                 ;;
             *) found+=("$value") ;;
         esac

@@ -126,13 +126,25 @@ function __tekton_sessions
     aish session list --for-completion $only 2>/dev/null </dev/null
 end
 
+# Terminals by name; where several may stand, roles too.
+function __tekton_terminal
+    terma list --for-completion 2>/dev/null </dev/null | string match -v '@*'
+end
+
+function __tekton_terminals
+    set -l before (string replace -r '[^,]*$' '' -- (commandline -ct))
+    for line in (terma list --for-completion 2>/dev/null </dev/null) @all\t'every terminal' user\t'the person'
+        printf '%s%s\n' "$before" $line
+    end
+end
+
 function __tekton_is_path
     string match -qr '[./]' -- (commandline -ct)
 end
 
 complete -c tekton -f
 complete -c tekton -n '__tekton_at "" 0' -a up -d 'Start the hub with all services and CIs; list them'
-complete -c tekton -n '__tekton_at "" 0' -a down -d 'End the hub and what it started, nothing else'
+complete -c tekton -n '__tekton_at "" 0' -a down -d 'End the hub and what it started, but no terminal'
 complete -c tekton -n '__tekton_at "" 0' -a restart -d 'Down and up, with the settings of now'
 complete -c tekton -n '__tekton_at "" 0' -a status -d 'What runs, with which model; the last errors'
 complete -c tekton -n '__tekton_at "" 0' -a serve -d 'One service or CI alone, until Ctrl-C'
@@ -151,7 +163,7 @@ complete -c tekton -n '__tekton_at " up"' -s q -l quiet -d 'Say nothing when it 
 complete -c tekton -n '__tekton_at " up"' -l json -d 'Print JSON'
 complete -c tekton -n '__tekton_at " up"' -l debug -d 'Show the traceback of an error; log everything'
 complete -c tekton -n '__tekton_at " up"' -s h -l help -d 'Show this help'
-complete -c tekton -n '__tekton_at " down"' -l all -d 'End terminals too, once there are some'
+complete -c tekton -n '__tekton_at " down"' -l all -d 'End every terminal, too, and all that runs in it'
 complete -c tekton -n '__tekton_at " down"' -s q -l quiet -d 'Say nothing when it works'
 complete -c tekton -n '__tekton_at " down"' -l debug -d 'Show the traceback of an error; log everything'
 complete -c tekton -n '__tekton_at " down"' -s h -l help -d 'Show this help'
@@ -167,10 +179,10 @@ complete -c tekton -n '__tekton_at " status"' -l debug -d 'Show the traceback of
 complete -c tekton -n '__tekton_at " status"' -s h -l help -d 'Show this help'
 complete -c tekton -n '__tekton_at " serve"' -l debug -d 'Show the traceback of an error; log everything'
 complete -c tekton -n '__tekton_at " serve"' -s h -l help -d 'Show this help'
-complete -c tekton -n '__tekton_at " serve" 0' -a 'hermes engram rhetor numa specialists (__tekton_ci)'
+complete -c tekton -n '__tekton_at " serve" 0' -a 'hermes engram rhetor numa terma specialists (__tekton_ci)'
 complete -c tekton -n '__tekton_at " logs"' -s f -l follow -d 'Go on as lines come'
 complete -c tekton -n '__tekton_at " logs"' -s n -l lines -x -d 'So many of the last lines'
-complete -c tekton -n '__tekton_at " logs"' -l component -x -a 'hermes engram rhetor numa (__tekton_ci)' -d 'Only lines of this component'
+complete -c tekton -n '__tekton_at " logs"' -l component -x -a 'hermes engram rhetor numa terma (__tekton_ci)' -d 'Only lines of this component'
 complete -c tekton -n '__tekton_at " logs"' -l debug -d 'Show the traceback of an error; log everything'
 complete -c tekton -n '__tekton_at " logs"' -s h -l help -d 'Show this help'
 complete -c tekton -n '__tekton_at " events"' -l subject -x -d '\'*\' stands for one word, \'>\' for all that follow'
@@ -200,10 +212,10 @@ complete -c tekton -n '__tekton_at " config edit"' -l debug -d 'Show the traceba
 complete -c tekton -n '__tekton_at " config edit"' -s h -l help -d 'Show this help'
 complete -c tekton -n '__tekton_at " config set"' -l debug -d 'Show the traceback of an error'
 complete -c tekton -n '__tekton_at " config set"' -s h -l help -d 'Show this help'
-complete -c tekton -n '__tekton_at " config set" 0' -a 'models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days prices.as_of prices.models'
+complete -c tekton -n '__tekton_at " config set" 0' -a 'models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days terma.record terma.log_bytes terma.keep_days terma.scrollback terma.workers terma.shell terma.notify prices.as_of prices.models'
 complete -c tekton -n '__tekton_at " config unset"' -l debug -d 'Show the traceback of an error'
 complete -c tekton -n '__tekton_at " config unset"' -s h -l help -d 'Show this help'
-complete -c tekton -n '__tekton_at " config unset" 0' -a 'models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days prices.as_of prices.models'
+complete -c tekton -n '__tekton_at " config unset" 0' -a 'models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days terma.record terma.log_bytes terma.keep_days terma.scrollback terma.workers terma.shell terma.notify prices.as_of prices.models'
 complete -c tekton -n '__tekton_at " ci" 0' -a add -d 'Make a CI of your own'
 complete -c tekton -n '__tekton_at " ci" 0' -a edit -d 'Change a CI'
 complete -c tekton -n '__tekton_at " ci" 0' -a show -d 'What makes a CI what it is, and its file'

@@ -40,13 +40,30 @@ _tekton_sessions() {
     _describe -t sessions session found
 }
 
+# Terminals by name; where several may stand, roles too.
+_tekton_terminal() {
+    local -a found
+    found=(${(f)"$(terma list --for-completion 2>/dev/null </dev/null)"})
+    found=(${found:#@*})
+    found=(${found/$'\t'/:})
+    _describe -t terminals terminal found
+}
+
+_tekton_terminals() {
+    local -a found
+    found=(${(f)"$(terma list --for-completion 2>/dev/null </dev/null)"})
+    found=(${found/$'\t'/:} '@all:every terminal' 'user:the person')
+    compset -P '*,'
+    _describe -t terminals terminal found
+}
+
 _tekton-() {
     local curcontext=$curcontext state found=1
     local -a line commands
     local -A opt_args
     commands=(
         'up:Start the hub with all services and CIs; list them'
-        'down:End the hub and what it started, nothing else'
+        'down:End the hub and what it started, but no terminal'
         'restart:Down and up, with the settings of now'
         'status:What runs, with which model; the last errors'
         'serve:One service or CI alone, until Ctrl-C'
@@ -90,7 +107,7 @@ _tekton-up() {
 
 _tekton-down() {
     _arguments -s -S : \
-        '--all[End terminals too, once there are some]' \
+        '--all[End every terminal, too, and all that runs in it]' \
         '(-q --quiet)'{-q,--quiet}'[Say nothing when it works]' \
         '--debug[Show the traceback of an error; log everything]' \
         '(-h --help)'{-h,--help}'[Show this help]'
@@ -118,14 +135,14 @@ _tekton-serve() {
     _arguments -s -S : \
         '--debug[Show the traceback of an error; log everything]' \
         '(-h --help)'{-h,--help}'[Show this help]' \
-        ':NAME:{_alternative "words:name:(hermes engram rhetor numa specialists)" "others:CI:_tekton_ci"}'
+        ':NAME:{_alternative "words:name:(hermes engram rhetor numa terma specialists)" "others:CI:_tekton_ci"}'
 }
 
 _tekton-logs() {
     _arguments -s -S : \
         '(-f --follow)'{-f,--follow}'[Go on as lines come]' \
         '(-n --lines)'{-n+,--lines=}'[So many of the last lines]:N: ' \
-        '--component=[Only lines of this component]:NAME:{_alternative "words:name:(hermes engram rhetor numa)" "others:CI:_tekton_ci"}' \
+        '--component=[Only lines of this component]:NAME:{_alternative "words:name:(hermes engram rhetor numa terma)" "others:CI:_tekton_ci"}' \
         '--debug[Show the traceback of an error; log everything]' \
         '(-h --help)'{-h,--help}'[Show this help]'
 }
@@ -207,7 +224,7 @@ _tekton-config-set() {
     _arguments -s -S : \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]' \
-        ':TABLE.NAME:(models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days prices.as_of prices.models)' \
+        ':TABLE.NAME:(models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days terma.record terma.log_bytes terma.keep_days terma.scrollback terma.workers terma.shell terma.notify prices.as_of prices.models)' \
         ':VALUE: '
 }
 
@@ -215,7 +232,7 @@ _tekton-config-unset() {
     _arguments -s -S : \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]' \
-        ':TABLE.NAME:(models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days prices.as_of prices.models)'
+        ':TABLE.NAME:(models.default models.order tcp.enabled tcp.host tcp.legacy tcp.ports tcp.hosts tcp.origins logs.level logs.max_bytes engram.enabled engram.keep_days terma.record terma.log_bytes terma.keep_days terma.scrollback terma.workers terma.shell terma.notify prices.as_of prices.models)'
 }
 
 _tekton-ci() {

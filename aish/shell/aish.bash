@@ -50,8 +50,27 @@ function aish {
     fi
 }
 
+# The scripts for completion are long, so they are read on the first TAB. That of a program puts
+# itself in the place of this; for a CI it stays.
+__aish_complete() {
+    local program=${1##*/}
+    case $program in
+        tekton | terma) ;;
+        *) program=aish ;;
+    esac
+    if ! declare -F "_$program" >/dev/null; then
+        . "$__aish_completions/$program.bash"
+    fi
+    if [[ ${1##*/} == "$program" ]]; then
+        "_$program" "$@"
+    else
+        _aish_complete_ci "$@"
+    fi
+}
+
 # A CI that has come since is completed too; a program that goes before it keeps its own completion.
 __aish_follow() {
+    [[ -n ${__aish_launchers-} ]] || return 0
     local names=("$__aish_launchers"/*) name folder IFS=:
     if [[ ${names[*]} == "$__aish_seen" ]]; then
         return 0
@@ -61,8 +80,8 @@ __aish_follow() {
         for folder in $PATH; do
             [[ ! -x $folder/$name ]] || break
         done
-        if [[ $folder == "$__aish_launchers" && $name != aish ]]; then
-            complete -o default -F _aish_complete_ci "$name"
+        if [[ $folder == "$__aish_launchers" && $name != aish && $name != terma ]]; then
+            complete -o default -F __aish_complete "$name"
         fi
     done
 }
@@ -76,7 +95,12 @@ unset AISH_LAUNCHERS
 
 __aish_seen=
 if [[ $- == *i* ]]; then
-    . "${BASH_SOURCE[0]%/*}/../completions/aish.bash"
-    . "${BASH_SOURCE[0]%/*}/../completions/tekton.bash"
+    __aish_completions=${BASH_SOURCE[0]%/*}/../completions
+    for __aish_name in aish tekton terma; do
+        if [[ -r $__aish_completions/$__aish_name.bash ]]; then
+            complete -o default -F __aish_complete "$__aish_name"
+        fi
+    done
+    unset __aish_name
     __aish_follow
 fi

@@ -59,7 +59,8 @@ function __aish_follow
     test "$names" = "$__aish_seen"; and return
     set -g __aish_seen $names
     for name in (string replace -r '.*/' '' -- $names)
-        test "$name" != aish -a "$(command -s $name)" = "$__aish_launchers/$name"
+        contains -- $name aish terma; and continue
+        test "$(command -s $name)" = "$__aish_launchers/$name"
         and complete -c $name -f -w "aish $name"
     end
 end

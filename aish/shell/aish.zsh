@@ -30,13 +30,14 @@ function aish {
 # A CI that has come since is completed too; a program that goes before it keeps its own completion.
 function __aish_follow {
     emulate -L zsh
+    [[ -n ${__aish_launchers-} ]] || return 0
     local -a names=($__aish_launchers/*(N:t))
     local name
     if [[ $names == $__aish_seen ]] || (( ! ${+functions[_aish_complete_ci]} )); then
         return 0
     fi
     __aish_seen=$names
-    for name in ${names:#aish}; do
+    for name in ${names:#(aish|terma)}; do
         if [[ ${name:c} == $__aish_launchers/$name ]]; then
             compdef _aish_complete_ci $name
         fi
@@ -52,8 +53,10 @@ function __aish_load {
     fi
     unset AISH_LAUNCHERS
     if [[ -o interactive ]] && (( ${+functions[compdef]} )); then
-        . "$1/aish.zsh"
-        . "$1/tekton.zsh"
+        local program
+        for program in $1/(aish|tekton|terma).zsh(N); do
+            . $program
+        done
         __aish_follow
     fi
 }

@@ -2,11 +2,24 @@
 # a terminal where a prompt (A), what is typed (B), its output (C) and its status (D) begin: OSC 133,
 # https://gitlab.freedesktop.org/Per_Bothner/specifications/-/blob/master/proposals/semantic-prompts.md
 
+# Tells in one line of the messages that wait for this terminal. It begins a line of its own: as many
+# blanks as a line has, less one, lead to the next where the last command has not ended its own.
+__aish_notice() {
+    if [[ -n $__aish_ran$__aish_blind && -n ${COLUMNS-} ]]; then
+        builtin printf '%*s\r' "$((COLUMNS - 1))" ''
+    fi
+    # What fails here would fail at each prompt; `terma inbox` tells why.
+    command terma inbox --notice </dev/null 2>/dev/null || :
+}
+
 # The user's own PROMPT_COMMAND sees the status that the last command had.
 __aish_first() {
     local status=$?
     if [[ -n $__aish_end && ( -n $__aish_ran || -n $__aish_blind ) ]]; then
         builtin printf '\e]133;D;%s\a' "$status"
+    fi
+    if [[ -s ${TERMA_MAIL-} ]]; then
+        __aish_notice
     fi
     __aish_ran=
     # bash 5.1 and newer see to the status by themselves, between one command and the next
@@ -53,9 +66,9 @@ __aish_is_marked() {
 
 __aish_prompt() {
     __aish_ran='' __aish_none='' __aish_blind='' __aish_end='' __aish_output=''
-    __aish_begin="\\[\\]${AISH_PROMPT-aish }"
+    __aish_begin="\\[\\]${AISH_PROMPT-${TERMA_TERMINAL:-aish} }"
     if [[ ${TERM-dumb} != dumb ]] && ! __aish_is_marked; then
-        __aish_begin="\\[\\e]133;A\\a\\]${AISH_PROMPT-aish }"
+        __aish_begin="\\[\\e]133;A\\a\\]${AISH_PROMPT-${TERMA_TERMINAL:-aish} }"
         __aish_end='\[\e]133;B\a\]'
         __aish_output='\e]133;C\a'
         if shopt -q promptvars && [[ ${BASH_VERSINFO[0]}${BASH_VERSINFO[1]} -ge 44 ]]; then

@@ -10,6 +10,15 @@ function __aish_is_marked
     or functions -q iterm2_prompt_mark
 end
 
+# Tells in one line of the messages that wait for this terminal. It begins a line of its own: as many
+# blanks as a line has, less one, lead to the next where the last command has not ended its own.
+function __aish_notice --on-event fish_prompt
+    test -s "$TERMA_MAIL"; or return
+    set -q __aish_ran; and printf '%*s\r' (math $COLUMNS - 1) ''
+    # What fails here would fail at each prompt; `terma inbox` tells why.
+    command -q terma; and command terma inbox --notice </dev/null 2>/dev/null
+end
+
 # The user's prompt may be another one by now.
 function __aish_wrap --on-event fish_prompt
     __aish_follow
@@ -23,12 +32,16 @@ function __aish_wrap --on-event fish_prompt
             set -e __aish_text[1]
         end
         set -l __aish_word 'aish '
+        set -q TERMA_TERMINAL; and set __aish_word "$TERMA_TERMINAL "
         set -q AISH_PROMPT; and set __aish_word $AISH_PROMPT
         printf '%s%s%s%s' $__aish_begin "$__aish_word" (string join \n -- $__aish_text | string collect) $__aish_end
     end
 end
 
 if status is-interactive; and not set -q __aish_begin
+    function __aish_typed --on-event fish_preexec
+        set -g __aish_ran
+    end
     set -g __aish_begin ''
     set -g __aish_end ''
     if test "$TERM" != dumb; and not __aish_is_marked

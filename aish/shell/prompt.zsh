@@ -2,6 +2,15 @@
 # a terminal where a prompt (A), what is typed (B), its output (C) and its status (D) begin: OSC 133,
 # https://gitlab.freedesktop.org/Per_Bothner/specifications/-/blob/master/proposals/semantic-prompts.md
 
+# Tells in one line of the messages that wait for this terminal; zsh has begun a line before.
+# What fails here would fail at each prompt; `terma inbox` tells why.
+function __aish_notice {
+    emulate -L zsh
+    if [[ -s ${TERMA_MAIL-} ]]; then
+        command terma inbox --notice </dev/null 2>/dev/null || true
+    fi
+}
+
 function __aish_first {
     local -i last=$?
     emulate -L zsh
@@ -9,6 +18,7 @@ function __aish_first {
         builtin printf '\e]133;D;%s\a' $last
     fi
     __aish_ran=
+    __aish_notice
 }
 
 # PS1 may be another one at each prompt, or have got something in front of our word. Empty lines
@@ -62,9 +72,9 @@ function __aish_prompt {
     emulate -L zsh
     typeset -g __aish_ran='' __aish_end='' __aish_begin
     typeset -ga precmd_functions preexec_functions
-    __aish_begin="%{%}${AISH_PROMPT-aish }"
+    __aish_begin="%{%}${AISH_PROMPT-${TERMA_TERMINAL:-aish} }"
     if [[ ${TERM-dumb} != dumb ]] && ! __aish_is_marked; then
-        __aish_begin=$'%{\e]133;A\a%}'${AISH_PROMPT-aish }
+        __aish_begin=$'%{\e]133;A\a%}'${AISH_PROMPT-${TERMA_TERMINAL:-aish} }
         __aish_end=$'%{\e]133;B\a%}'
     fi
     if (( ${#precmd_functions} )); then
@@ -74,6 +84,7 @@ function __aish_prompt {
     fi
     precmd_functions=(__aish_first $precmd_functions __aish_last)
     preexec_functions=(__aish_output $preexec_functions)
+    __aish_notice
     __aish_last
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 
-from backends.launchers import safe_folder
+from backends.launchers import PROGRAMS, safe_folder
 from backends.runtime import absolute
 
 TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from aish.shell.request import Request
+
+INTEGRATED = frozenset({"bash", "zsh", "fish"})
+"""The shells that have completion, and marks around their prompts."""
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 """Where the integrations are."""
@@ -32,20 +35,11 @@ def start(request: Request) -> NoReturn:
         NotFound: The shell or the script is not there.
         TektonError: It cannot be run or read.
     """
-    folder = safe_folder()
-    environment = environment_of(os.environ, folder)
-    shell = find_shell(request.shell, environment, is_script=request.file is not None)
-    if request.file is not None:
-        _check_file(request.file)
-        file = f"./{request.file}" if request.file.startswith(("-", "+")) else request.file
-        words = [file, *request.arguments]
-    elif request.line is not None:
-        words = [*_before_line(shell, environment, folder), "-c", request.line]
-        words += ["--"] if kind_of(shell) == "fish" else []  # fish would take options among them
-        words += request.arguments
-    else:
-        prepare = _interactive if os.isatty(0) else _before_line
-        words = prepare(shell, environment, folder)
+    is_interactive = request.file is request.line is None and os.isatty(0)
+    shell, words, environment = prepared(request, os.environ, is_interactive)
+    kind = kind_of(shell)
+    if is_interactive and kind not in INTEGRATED:
+        _say(f"aish: {kind} is started as it is, with the CIs as commands; no completion, no marks")
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)  # Python ignores them, and a shell would inherit it
     try:
@@ -59,12 +53,49 @@ def start(request: Request) -> NoReturn:
         ) from error
 
 
+def prepared(
+    request: Request, own: Mapping[str, str], is_interactive: bool, reads_files: bool = True
+) -> tuple[str, list[str], dict[str, str]]:
+    """Return the shell that is asked for: its path, its arguments and its environment.
+
+    Args:
+        request: What it shall run; without a line or a file, what is typed.
+        own: The environment of the one who asks.
+        is_interactive: A person types into it, on a terminal.
+        reads_files: A bash that a person types into reads its start files, as is usual.
+
+    Raises:
+        NotFound: The shell or the script is not there.
+        TektonError: The script cannot be read, or the folder of launchers is not safe.
+    """
+    folder = safe_folder()
+    environment = environment_of(own, folder)
+    shell = find_shell(request.shell, environment, is_script=request.file is not None)
+    if request.file is not None:
+        _check_file(request.file)
+        file = f"./{request.file}" if request.file.startswith(("-", "+")) else request.file
+        return shell, [file, *request.arguments], environment
+    if request.line is not None:
+        words = [*_before_line(shell, environment, folder), "-c", request.line]
+        words += ["--"] if kind_of(shell) == "fish" else []  # fish would take options among them
+        return shell, [*words, *request.arguments], environment
+    if not is_interactive:
+        return shell, _before_line(shell, environment, folder), environment
+    return shell, _interactive(shell, environment, folder, reads_files), environment
+
+
 def environment_of(own: Mapping[str, str], folder: str) -> dict[str, str]:
     """Return the environment of a shell: the folder of launchers comes last on its PATH."""
-    environment = dict(own)
+    environment = given_environment(own)
     path = environment.get("PATH") or _DEFAULT_PATH
     kept = [one for one in path.split(os.pathsep) if one != folder]
     environment["PATH"] = os.pathsep.join([*kept, folder])
+    return environment
+
+
+def given_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment as this process was given it, for a program that may go elsewhere."""
+    environment = dict(own)
     if environment.get("TEKTON_HOME"):
         environment["TEKTON_HOME"] = absolute(environment["TEKTON_HOME"])  # a shell goes elsewhere
     if environment.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):
@@ -169,13 +200,18 @@ def _before_line(shell: str, environment: dict[str, str], folder: str) -> list[s
     return []
 
 
-def _interactive(shell: str, environment: dict[str, str], folder: str) -> list[str]:
+def _interactive(
+    shell: str, environment: dict[str, str], folder: str, reads_files: bool
+) -> list[str]:
     """Return the arguments that load our integration after the user's start files."""
     kind = kind_of(shell)
     level = environment.get("AISH_LEVEL", "")
     environment["AISH_LEVEL"] = str(int(level) + 1 if level.isdecimal() else 1)
     environment["AISH_LAUNCHERS"] = folder
-    _ensure_launcher(folder)
+    _ensure_launchers(folder)
+    if kind == "bash" and not reads_files:
+        _read_at_first_prompt(environment)
+        return ["--norc"]
     if kind == "bash":
         return ["--rcfile", f"{FOLDER}/start.bash"]
     if kind == "zsh":
@@ -183,8 +219,17 @@ def _interactive(shell: str, environment: dict[str, str], folder: str) -> list[s
         return []
     if kind == "fish":
         return ["--init-command", _source_fish("aish.fish") + "; " + _source_fish("prompt.fish")]
-    _say(f"aish: {kind} is started as it is, with the CIs as commands; no completion, no marks")
     return []
+
+
+def _read_at_first_prompt(environment: dict[str, str]) -> None:
+    """Have bash read our integration without a start file: even the system's own is not read."""
+    if environment.get("PROMPT_COMMAND"):
+        environment["AISH_PROMPT_COMMAND"] = environment["PROMPT_COMMAND"]
+    else:
+        environment.pop("AISH_PROMPT_COMMAND", None)
+    file = f"{FOLDER}/norc.bash".replace("'", "'\\''")
+    environment["PROMPT_COMMAND"] = f". '{file}'"
 
 
 def _wrap_zshenv(environment: dict[str, str], folder: str) -> None:
@@ -206,9 +251,9 @@ def quoted_for_fish(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _ensure_launcher(folder: str) -> None:
-    """Have `aish` itself found in the shell, also where it was started by its path."""
-    if os.path.lexists(f"{folder}/aish"):
+def _ensure_launchers(folder: str) -> None:
+    """Have our own programs found in the shell, also where they were started by their path."""
+    if all(os.path.lexists(f"{folder}/{program}") for program in PROGRAMS):
         return
     from pathlib import Path
 

@@ -12,17 +12,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backends.client.discovery import PATIENCE_S, locate, remote_of, silent, target, why_not
+from backends.client.discovery import (
+    PATIENCE_S,
+    locate,
+    remote_of,
+    silent,
+    target,
+    terminal_token,
+    why_not,
+)
 from backends.errors import CannotConnect, ConnectionLost
 from backends.protocol.connection import (
     ChunkReceived,
     Connection,
     ErrorReceived,
     Refused,
+    RequestId,
     ResultReceived,
 )
 from backends.protocol.framing import LineFramer, frame
-from backends.protocol.messages import Chat, Request
+from backends.protocol.messages import Chat, Hello, Request
 
 if TYPE_CHECKING:
     import asyncio
@@ -123,10 +132,12 @@ class BlockingTekton:
     def _ask(self, request: Request[Any], patience_s: float | None) -> Iterator[Any]:
         name, is_ci = target(request)
         connection = Connection()
-        _, message = connection.request(request)
-        with self._connect(name, is_ci, patience_s, frame(message)) as channel:
+        token = None if self._remote else terminal_token(name)
+        hello = frame(connection.request(Hello(client="tekton", token=token))[1]) if token else b""
+        number, message = connection.request(request)
+        with self._connect(name, is_ci, patience_s, hello + frame(message)) as channel:
             try:
-                yield from _answer(channel, connection)
+                yield from _answer(channel, connection, number)
             except TimeoutError as error:
                 raise silent(name, is_ci, patience_s or 0, self._paths) from error
 
@@ -153,7 +164,7 @@ class BlockingTekton:
         return channel
 
 
-def _answer(channel: socket.socket, connection: Connection) -> Iterator[Any]:
+def _answer(channel: socket.socket, connection: Connection, number: RequestId) -> Iterator[Any]:
     framer = LineFramer()
     while True:
         try:
@@ -168,7 +179,8 @@ def _answer(channel: socket.socket, connection: Connection) -> Iterator[Any]:
             event = connection.receive(line)
             if isinstance(event, (ErrorReceived, Refused)):
                 raise event.error
-            if isinstance(event, (ChunkReceived, ResultReceived)):
-                yield event.value
+            if not isinstance(event, (ChunkReceived, ResultReceived)) or event.id != number:
+                continue  # the answer to the hello says nothing new
+            yield event.value
             if isinstance(event, ResultReceived):
                 return

@@ -51,11 +51,11 @@ class Client:
         timeout_s: float = 10.0,
         gather_s: float = 0.0,
     ) -> Client:
-        """Connect to a service; off the Unix socket a hello with the token goes first.
+        """Connect to a service; a hello with the token goes first where there is one, or has to.
 
         Args:
             address: Where it listens.
-            token: Needed off the Unix socket.
+            token: Needed off the Unix socket; on it, what tells who in this user's name asks.
             timeout_s: Seconds until the attempt is given up.
             gather_s: As a `StreamChannel` has it.
 
@@ -66,7 +66,7 @@ class Client:
         if isinstance(channel, StreamChannel):
             channel.gather_s = gather_s
         client = cls(channel)
-        if address.scheme == "tcp":
+        if address.scheme == "tcp" or (address.scheme == "unix" and token):
             try:
                 await client._greet(token)
             except BaseException:

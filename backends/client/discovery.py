@@ -139,3 +139,17 @@ def read_token(file: Path) -> str:
             f"the token file {file} is empty", "`tekton token create NAME > FILE` makes one"
         )
     return token
+
+
+def terminal_token(name: str) -> str | None:
+    """Return the token of the terminal around this process, which is shown to terma alone.
+
+    Where it cannot be read, terma still knows its own processes by the kernel's word.
+    """
+    file = os.environ.get("TERMA_TOKEN_FILE") if name == "terma" else None
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.client.client import Client
-from backends.client.discovery import locate, read_token, remote_of, target, why_not
+from backends.client.discovery import (
+    locate,
+    read_token,
+    remote_of,
+    target,
+    terminal_token,
+    why_not,
+)
 from backends.errors import CannotConnect
 from backends.paths import Paths
 from backends.protocol.messages import Answer, Chat, Piece, Request
@@ -97,8 +104,9 @@ class Tekton:
         async with self._connecting.setdefault(address, asyncio.Lock()):
             client = self._clients.get(address)
             if client is None or not client.is_open:
+                token = self._token if self._remote else terminal_token(name)
                 try:
-                    client = await Client.connect(address, self._token, gather_s=self._gather_s)
+                    client = await Client.connect(address, token, gather_s=self._gather_s)
                 except CannotConnect as error:
                     if self._remote:
                         raise

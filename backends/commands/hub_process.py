@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from backends.commands.terminals import VARIABLES
 from backends.console import say
 from backends.errors import TektonError, TimedOut
 from backends.paths import Paths
@@ -22,8 +23,12 @@ _READY_S = 30.0
 _STOP_S = 10.0
 
 
-def end_hub(paths: Paths) -> int | None:
+def end_hub(paths: Paths, kills: bool = False) -> int | None:
     """End the hub; returns its pid, or `None` where none runs.
+
+    Args:
+        paths: Whose hub.
+        kills: Kill one that does not end.
 
     Raises:
         TimedOut: It does not end.
@@ -36,12 +41,24 @@ def end_hub(paths: Paths) -> int | None:
     pid = int(read_hub_record(paths)["pid"])
     with suppress(ProcessLookupError):  # it may be on its way out already
         os.kill(pid, signal.SIGTERM)
-    _wait(
-        lambda: not is_locked(paths) and not is_running(pid),
-        _STOP_S,
-        f"the hub (pid {pid}) does not end",
-        f"`kill -9 {pid}` ends it",
-    )
+
+    def wait() -> None:
+        _wait(
+            lambda: not is_locked(paths) and not is_running(pid),
+            _STOP_S,
+            f"the hub (pid {pid}) does not end",
+            f"`kill -9 {pid}` ends it",
+        )
+
+    try:
+        wait()
+    except TimedOut as error:
+        if not kills:
+            raise
+        say(f"{error.message}: it is killed")
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        wait()
     return pid
 
 
@@ -59,7 +76,7 @@ def spawn(paths: Paths, flags: list[str]) -> int:
         process = subprocess.Popen(
             [sys.executable, "-m", "backends.hub", "--ready", str(writing), *flags],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
-            start_new_session=True, pass_fds=(writing,), env=_environment(),
+            start_new_session=True, pass_fds=(writing,), env=_outside_terminals(_environment()),
         )  # fmt: skip
     os.close(writing)
     report = _read_report(reading, process, paths.logs / "hub.out")
@@ -76,6 +93,11 @@ def _environment() -> dict[str, str]:
     """The environment of this process, with its relative folder made absolute."""
     home = os.environ.get("TEKTON_HOME")
     return {**os.environ, "TEKTON_HOME": os.path.abspath(home)} if home else dict(os.environ)
+
+
+def _outside_terminals(environment: Mapping[str, str]) -> dict[str, str]:
+    """Take out what a terminal adds: what carries that is ended when the terminal is closed."""
+    return {name: value for name, value in environment.items() if name not in VARIABLES}
 
 
 def _read_report(reading: int, process: subprocess.Popen[bytes], output: Path) -> dict[str, Any]:

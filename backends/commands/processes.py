@@ -13,10 +13,13 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
+from backends.cleaning import clean_line
+from backends.commands import terminals
 from backends.commands.hub_process import become, end_hub, spawn
 from backends.commands.options import Json
 from backends.console import GREEN, RED, YELLOW, ago, paint, say, table
 from backends.errors import CannotConnect, TektonError
+from backends.hub_record import is_locked
 from backends.paths import Paths, find_paths
 from backends.protocol.messages import Health, ServiceInfo
 
@@ -70,15 +73,44 @@ def up(
 
 def down(
     everything: Annotated[
-        bool, typer.Option("--all", help="End terminals too, once there are some.")
+        bool, typer.Option("--all", help="End every terminal, too, and all that runs in it.")
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """tekton down: end the hub and what it started, nothing else."""
-    pid = end_hub(find_paths())
-    if not quiet:
-        say("no hub is running" if pid is None else f"hub is down (it was pid {pid})")
+    """tekton down: end the hub and what it started, but no terminal.
+
+    With --all nothing of Tekton is left: the terminals are closed first, and what hangs is killed.
+    """
+    paths = find_paths()
+    if everything and terminals.is_within(paths):
+        raise typer.Exit(terminals.leave_and_end())
+    found = None
+    if everything:
+        _close_terminals(paths)
+    elif is_locked(paths):
+        found = terminals.ask(paths)
+    pid = end_hub(paths, kills=everything)
+    if everything:
+        terminals.end_rest(paths)
+    if quiet:
+        return
+    say("no hub is running" if pid is None else f"hub is down (it was pid {pid})")
+    if not everything and (living := terminals.living(paths, found)):
+        say(living)
+
+
+def _close_terminals(paths: Paths) -> None:
+    """Close every terminal, by a hub that is started for it where none runs."""
+    if not is_locked(paths):
+        if terminals.host_pid(paths) is None:
+            return
+        try:
+            spawn(paths, [])
+        except TektonError as error:
+            say(f"no hub can be started to close the terminals: {error.message}")
+            return
+    terminals.close_all(paths)
 
 
 def restart(
@@ -104,10 +136,11 @@ def status(
 ) -> None:
     """tekton status: what runs, with which model; the last errors."""
     from backends.client.blocking import BlockingTekton
-    from backends.hub_record import is_locked, read_hub_record
+    from backends.hub_record import read_hub_record
     from backends.protocol.messages import ListAll, Measure
 
     paths = find_paths()
+    is_elsewhere = bool(url or os.environ.get("TEKTON_URL"))
     with BlockingTekton(url, token_file, paths) as tekton:
         try:
             entries = list(tekton.call(ListAll()).entries)
@@ -116,6 +149,8 @@ def status(
             if not url and "ended_at" in last and not is_locked(paths):
                 ended = _when(float(last["ended_at"]))
                 error.message += f"; the last one ran as pid {last['pid']} and ended {ended}"
+            if not is_elsewhere and (living := terminals.living(paths, None)):
+                error.message += f"; {living}"
             raise
         try:
             facts = tekton.call(Measure())
@@ -126,7 +161,9 @@ def status(
         (entry for entry in entries if entry.name == "hermes" and not entry.is_ci), entries[0]
     )
     if as_json:
+        host = None if is_elsewhere else terminals.host_pid(paths)
         known = {"pid": hub.pid, "started_at": hub.started_at, **_shown(entries)}
+        known |= {"ptyhost": {"pid": host}} if host else {}
         if facts:
             known |= {"uptime_s": facts.uptime_s, "memory": facts.hub_memory}
         print(json.dumps(known, indent=1))
@@ -137,7 +174,7 @@ def status(
     print(line + (f", {facts.hub_memory / 1e6:.0f} MB" if facts else "") + "\n")
     _print_services(entries)
     _hint_at_models(entries)
-    if not (url or os.environ.get("TEKTON_URL")):
+    if not is_elsewhere:
         _tell_broken(paths)
 
 
@@ -165,8 +202,6 @@ def logs(
     debug: Debug = False,
 ) -> None:
     """tekton logs -f: the hub's log."""
-    from backends.cleaning import clean_line
-
     file = find_paths().logs / "hub.log"
     if not file.exists():
         raise CannotConnect(f"there is no log yet: {file}", "`tekton up` starts a hub, and its log")
@@ -253,6 +288,13 @@ def _print_services(entries: list[ServiceInfo]) -> None:
         for entry in services
     ]  # fmt: skip
     print(table(rows, [None, *map(_color, services)], cut_first=(6, 5)) + "\n")
+    notes = [
+        f"{entry.name}: {clean_line(entry.note)}"
+        for entry in services
+        if entry.note and not entry.is_ci
+    ]
+    if notes:
+        print("\n".join(notes) + "\n")
     rows = [["CI", "STATE", "ROLE", "MODEL", "LAST ERROR", "SOCKET"]]
     rows += [
         [entry.name, entry.health.value, entry.role, entry.model or "none",
@@ -304,8 +346,6 @@ def _when(at: float | None) -> str:
 def _print_event(at: float, subject: str, data: Any, dropped: int) -> None:
     if dropped:
         say(f"{dropped} events were lost here: this reader is too slow")
-    from backends.cleaning import clean_line
-
     details = " ".join(f"{key}={value}" for key, value in data.items())
     word = paint(subject, RED if subject.endswith(("failed", "died")) else GREEN)
     print(

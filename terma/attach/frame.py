@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from backends.cleaning import clean_line
-from backends.protocol.terminals import Row, Run, Screen, ScreenChange
+from backends.protocol.terminals import Row, Run, Screen
+from terma.look import row_in_color
 
-_ATTRIBUTES = {
-    "bold": "1", "faint": "2", "italic": "3", "underline": "4", "blink": "5", "inverse": "7",
-    "invisible": "8", "strikethrough": "9", "overline": "53",
-}  # fmt: skip
 _OUTSIDE = "·"
 _FAINT = "\x1b[0;2m"
-
-
-def apply_change(screen: Screen | None, change: ScreenChange) -> Screen | None:
-    """Return the screen after a change; `None` as long as no whole one has come."""
-    if change.screen is not None:
-        return change.screen
-    if screen is None:
-        return None
-    lines = list(screen.lines)
-    for changed in change.rows:
-        if 0 <= changed.index < len(lines):
-            lines[changed.index] = changed.row
-    return replace(
-        screen,
-        lines=tuple(lines),
-        offset=change.offset,
-        cursor_column=change.cursor_column,
-        cursor_row=change.cursor_row,
-        cursor_is_visible=change.cursor_is_visible,
-        title=change.title,
-    )
 
 
 @dataclass(frozen=True)
@@ -93,17 +69,18 @@ class Frame:
         ]
         self._drawn = lines
         row, column = screen.cursor_row - part.top, screen.cursor_column - part.left
-        is_shown = screen.cursor_is_visible and 0 <= row < part.rows and 0 <= column
-        place = f"\x1b[{row + 1};{min(column, part.columns - 1) + 1}H" if is_shown else ""
-        shown = f"\x1b[?25l{''.join(changed)}{place}{'\x1b[?25h' if is_shown else ''}"
-        return shown.encode("utf-8", "replace")
+        out = ["\x1b[?25l", *changed]
+        if screen.cursor_is_visible and 0 <= row < part.rows and column >= 0:
+            out.append(f"\x1b[{row + 1};{min(column, part.columns - 1) + 1}H\x1b[?25h")
+        return "".join(out).encode("utf-8", "replace")
 
     def _lines(self, screen: Screen, part: Part, note: str) -> Iterator[str]:
         outside = self._columns - part.columns
         for index in range(part.rows):
             at = part.top + index
             row = screen.lines[at] if at < len(screen.lines) else Row()
-            yield draw_row(row, part.left, part.columns) + _FAINT + _OUTSIDE * outside
+            shown = row_in_color(crop_row(row, part.left, part.columns))
+            yield shown + _FAINT + _OUTSIDE * outside
         below = self._rows - part.rows
         if below:
             words = f" {note} "[: self._columns]
@@ -113,32 +90,27 @@ class Frame:
             yield _FAINT + _OUTSIDE * self._columns
 
 
-def draw_row(row: Row, left: int, columns: int) -> str:
-    """Return so many columns of a row, from `left` on, with their looks.
+def crop_row(row: Row, left: int, columns: int) -> Row:
+    """Return exactly so many columns of a row, from `left` on.
 
     Of a character that is only half within, a blank is shown.
     """
-    out: list[str] = []
-    at, end, shown_to = 0, left + columns, left
+    end, at = left + columns, 0
+    runs: list[Run] = []
     for run in row.runs:
         text: list[str] = []
-        for character in clean_line(run.text) if not run.text.isascii() else _plain(run.text):
+        for character in clean_line(run.text):
             width = width_of(character)
-            if at >= left and at + width <= end:
+            within = min(at + width, end) - max(at, left)
+            if 0 <= within == width and left <= at < end:
                 text.append(character)
-                shown_to = at + width
-            elif at < end and at + width > left:
-                cells = min(at + width, end) - max(at, left)
-                text.append(" " * cells)
-                shown_to = max(at, left) + cells
+            elif within > 0:
+                text.append(" " * within)
             at += width
-        if text:
-            out.append(f"\x1b[{look_of(run)}m{''.join(text)}")
-    return "".join(out) + f"\x1b[0m{' ' * (end - shown_to)}"
-
-
-def _plain(text: str) -> str:
-    return text if text.isprintable() else clean_line(text)
+        runs.append(replace(run, text="".join(text)))
+    if at < end:
+        runs.append(Run(text=" " * (end - max(at, left))))
+    return Row(runs=tuple(run for run in runs if run.text))
 
 
 def width_of(character: str) -> int:
@@ -148,23 +120,3 @@ def width_of(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def look_of(run: Run) -> str:
-    """Return the parameters of SGR for a run's colours and attributes."""
-    codes = ["0", *(_ATTRIBUTES[name] for name in run.attributes if name in _ATTRIBUTES)]
-    codes += _colour(run.foreground, "38")
-    codes += _colour(run.background, "48")
-    return ";".join(codes)
-
-
-def _colour(colour: str | None, ground: str) -> Sequence[str]:
-    if colour is None:
-        return ()
-    if colour.isascii() and colour.isdigit():
-        return (ground, "5", colour)
-    try:
-        red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    except ValueError:
-        return ()
-    return (ground, "2", str(red), str(green), str(blue))

@@ -23,8 +23,8 @@ _MODES_OFF = b"".join(
         2004,  # marks of a paste
         2031, 2048,  # reports of colours and sizes
         69,  # margins left and right
-        5,  # reverse video
-        1,  # application cursor keys
+        5, 45,  # reverse video, wrapping back
+        1, 66,  # application keys: cursor, keypad
     )
 )  # fmt: skip
 
@@ -33,18 +33,24 @@ RESET = b"".join(
         CUT, _MODES_OFF, _KEYBOARD,
         b"\x1b7\x1b[?1049l",  # on the main screen this takes the cursor to where it was saved
         _KEYBOARD,
-        b"\x1b[!p",  # origin, insert mode, and what else DECSTR knows
+        b"\x1b[!p",  # DECSTR: all but the mouse, where a terminal knows it
         b"\x1b7\x1b[r\x1b8",  # the scroll region; it moves the cursor
         b"\x1b[4l\x1b[20l\x1b[?7h\x1b>\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\\x1b[0 q\x1b[?25h",
     )
 )  # fmt: skip
-"""Undoes every mode that a program may have set; the cursor stays, on the main screen."""
+"""Undoes every mode that a program may have set; the cursor stays, on the main screen.
+
+But for `ORIGIN`, where a terminal does not know DECSTR: to undo that moves the cursor.
+"""
+
+ORIGIN = b"\x1b[?6h"
+ORIGIN_OFF = b"\x1b[?6l"
 
 LEAVE = RESET + POP_TITLE
 
-CLEAR = b"\x1b[H\x1b[2J"
+CLEAR = ORIGIN_OFF + b"\x1b[H\x1b[2J"
 
-_STRING = re.compile(rb"\x1b[]P_^X]")
+_STRINGS = (b"\x1b]", b"\x1bP", b"\x1b_", b"\x1b^", b"\x1bX")
 _UNFINISHED = re.compile(
     rb"(?:\x1b[ -/]*|\x1b\[[0-?]*[ -/]*"  # ESC or CSI without its last byte
     rb"|[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z"  # a cut character
@@ -56,10 +62,8 @@ def is_between(shown: bytes) -> bool:
 
     Not within a sequence, a string or a character. `shown` is the last of it, some kilobytes.
     """
-    begun = None
-    for begun in _STRING.finditer(shown):
-        pass
-    if begun and b"\x07" not in shown[begun.end() :] and b"\x1b" not in shown[begun.end() :]:
+    begun = max(shown.rfind(mark) for mark in _STRINGS)
+    if begun >= 0 and b"\x07" not in shown[begun:] and shown.rfind(b"\x1b") == begun:
         return False
     return _UNFINISHED.search(shown[-64:]) is None
 

@@ -6,6 +6,7 @@ import os
 import select
 import termios
 import time
+from typing import Any
 
 from backends.errors import TektonError
 from terma.attach.modes import LEAVE, PUSH_TITLE
@@ -25,7 +26,7 @@ class Person:
     """
 
     def __init__(self) -> None:
-        self._before: list[object] | None = None
+        self._before: Any = None
         self._output = bytearray()
         self._is_gone = False
         self._shares_flags = False
@@ -117,13 +118,18 @@ class Person:
         except OSError:
             self._is_gone = True
 
+    def forget(self) -> None:
+        """Show nothing of what still waits."""
+        if self._output:
+            self._drop()
+            self._output.clear()
+
     def leave(self, end: bytes = b"") -> None:
         """Restore the terminal, and show an end; what still waited is not shown any more."""
         if self._before is None:
             return
         before, self._before = self._before, None
-        if self._output:
-            self._drop()
+        self.forget()
         self._output[:] = LEAVE + end
         self._flush_within(_LAST_S)
         if self._output:

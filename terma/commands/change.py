@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,7 +85,7 @@ def close(
             "tell which terminals: by name, --all, or --exited",
             "`terma close alice`, or `terma close --exited`",
         )
-    found = _named(names) if names else _all(exited)
+    found = _named(names) if names else _all(TerminalState.EXITED if exited else None)
     if not found:
         say("no terminal has exited" if exited else "there are no terminals")
         return
@@ -112,18 +112,38 @@ def restore(
     One that has exited is run anew when it is named. The programs begin from the start, in the
     environment of this shell and the folder of before.
     """
-    request = RestoreTerminals(
-        environment=_environment(), names=tuple(names or ()), is_forced=force
-    )
+    found = _named(names) if names else _all(TerminalState.LOST)
+    if not found:
+        say("no terminal is lost")
+        return
+    statuses = [_restore(environment, ids, force) for environment, ids in _by_environment(found)]
+    if any(statuses):
+        raise typer.Exit(next(status for status in statuses if status))
+
+
+def _by_environment(terminals: Sequence[TerminalInfo]) -> Iterator[tuple[str, list[str]]]:
+    """Put terminals together whose programs need the same environment: each shell has its own."""
+    from terma.shell import SHELL, encoded, environment_for, own_environment
+
+    found: dict[str, list[str]] = {}
+    for one in terminals:
+        if one.kind == SHELL:
+            environment = environment_for(one.command, os.environ)
+        else:
+            environment = own_environment(os.environ)
+        found.setdefault(encoded(environment), []).append(one.id)
+    yield from found.items()
+
+
+def _restore(environment: str, ids: Sequence[str], force: bool) -> int:
+    """Restore terminals and tell of each; returns the exit status."""
+    request = RestoreTerminals(environment=environment, names=tuple(ids), is_forced=force)
     restored = _call(request, _RESTORE_S)
     for one in restored.terminals:
         say(f"restored {one.name} (pid {one.pid})")
     for refused in restored.refused:
         complain(_refusal(refused))
-    if restored.refused:
-        raise typer.Exit(1)
-    if not restored.terminals:
-        say("no terminal is lost")
+    return 1 if restored.refused else 0
 
 
 def _call(request: Request[Any], patience_s: float = 10.0) -> Any:
@@ -143,9 +163,9 @@ def _named(names: Sequence[str]) -> list[TerminalInfo]:
     return list({one.id: one for one in found}.values())
 
 
-def _all(exited: bool) -> list[TerminalInfo]:
-    found = _call(ListTerminals()).terminals
-    return [one for one in found if not exited or one.state is TerminalState.EXITED]
+def _all(state: TerminalState | None) -> list[TerminalInfo]:
+    """Return every terminal, or those of a state."""
+    return [one for one in _call(ListTerminals()).terminals if state in (None, one.state)]
 
 
 def _confirm(terminals: Sequence[TerminalInfo]) -> None:
@@ -227,11 +247,3 @@ def _refusal(refused: NotRestored) -> TektonError:
         f"{what} (pid {pids})",
         f"`kill {pids}` ends what is left, then `terma restore {refused.name}`; or with --force",
     )
-
-
-def _environment() -> str:
-    """Return the environment of this process, as the protocol has it."""
-    import base64
-
-    strings = b"".join(name + b"=" + value + b"\0" for name, value in os.environb.items())
-    return base64.b64encode(strings).decode()

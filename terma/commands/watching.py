@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from backends.cleaning import clean_line
 from backends.console import terminal_width
 from backends.errors import CannotConnect, TektonError, TimedOut
-from terma.commands.listing import EMPTY, as_table, as_text, fetch, warnings_of
+from terma.overview import EMPTY, as_table, as_text, fetch, warnings_of
 
 if TYPE_CHECKING:
     from types import FrameType

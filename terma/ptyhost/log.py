@@ -87,27 +87,22 @@ class Log:
             raise
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes] | None:
-        """Return bytes from an offset on, or from the next one that is kept; `None` beyond all."""
-        while self.segments:
-            for segment in reversed(self.segments):
-                if segment.start <= offset:
-                    break
-            else:
-                segment, offset = self.segments[0], self.segments[0].start
-            if offset >= segment.end:
-                following = [one for one in self.segments if one.start >= segment.end != one.start]
-                following = [one for one in self.segments if one.start > segment.start]
-                if not following:
-                    return None
-                segment, offset = following[0], following[0].start
-            data = self._read(segment, offset, limit)
+        """Return bytes from an offset on, or from the next one that is kept; `None` beyond all.
+
+        Raises:
+            OSError: The file is there and cannot be read.
+        """
+        for segment in tuple(self.segments):
+            if segment.end <= offset:
+                continue
+            begin = max(offset, segment.start)
+            data = self._read(segment, begin, limit)
             if data:
-                return offset, data
+                return begin, data
             # Somebody has removed it, or cut it short.
-            if offset == segment.start:
+            segment.end = begin
+            if segment.end == segment.start:
                 self.segments.remove(segment)
-            else:
-                segment.end = offset
         return None
 
     def close(self) -> None:
@@ -164,12 +159,10 @@ class Log:
     def _read(self, segment: Segment, offset: int, limit: int) -> bytes:
         try:
             fd = os.open(self._path(segment.start, "log"), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return b""
         try:
             return os.pread(fd, min(limit, segment.end - offset), offset - segment.start)
-        except OSError:
-            return b""
         finally:
             os.close(fd)
 

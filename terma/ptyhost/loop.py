@@ -57,8 +57,9 @@ class Loop:
             self.share = max(_LEAST, min(_MOST, _ALL // (len(events) or 1)))
             for key, ready in events:
                 # An earlier handler of this tick may have closed it.
-                if self._handlers.get(key.fd) is key.data:
-                    _guarded(key.data, ready)
+                handler = self._handlers.get(key.fd)
+                if handler and handler is key.data:
+                    _guarded(handler, ready)
             self._ring()
             calls, self._last = self._last, {}
             for call in calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from backends.protocol.terminals import Row, Screen
+from backends.protocol.terminals import Screen
 
 
 class ScreenEngine(Protocol):
@@ -22,11 +22,14 @@ class ScreenEngine(Protocol):
     def show(self, scrollback: int = 0) -> Screen:
         """Return what is shown, with so many of the rows above; `offset` is 0."""
 
-    def rows_above(self) -> int:
-        """Return how many rows have scrolled away and are kept."""
+    def scrolled(self) -> Sequence[tuple[str, bool]]:
+        """Return the rows that have left the screen at its top since the last call.
 
-    def text_above(self, first: int, count: int) -> Sequence[tuple[str, bool]]:
-        """Return rows above as text and whether each goes on in the next; 0 is the oldest."""
+        As text, oldest first, each with whether it goes on in the next; what is erased is in none.
+        """
+
+    def visible(self) -> Sequence[tuple[str, bool]]:
+        """Return the rows on the primary screen, but for those that `scrolled` has returned."""
 
     def repaint(self) -> bytes:
         """Return what brings a real terminal of this size, whatever it shows, to this state.
@@ -44,3 +47,6 @@ class ScreenEngine(Protocol):
         Raises:
             ValueError: It is none.
         """
+
+    def close(self) -> None:
+        """Free what the engine holds; it is not used again."""

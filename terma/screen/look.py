@@ -26,7 +26,7 @@ ATTRIBUTES = {
 
 _SEEN_ON_BLANKS = frozenset({"underline", "inverse", "strikethrough", "overline"})
 # A cell's own columns must stay, so what cleaning would drop from one becomes as many blanks.
-_IN_CELLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+_IN_CELLS = dict.fromkeys((*range(32), *range(127, 160)), "�") | {
     0xAD: "-",
     0x2028: " ",
     0x2029: " ",

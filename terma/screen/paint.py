@@ -40,7 +40,7 @@ INSERT, NEW_LINE = 4, 20
 ALTERNATE = (1049, 1047, 47)
 """The modes that show the alternate screen."""
 
-_MASK = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_MASK = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 _RESET = (
     "\x1b\\\x1b[?1049l\x1b[!p"
@@ -139,11 +139,10 @@ def _picture(picture: Picture) -> list[str]:
         if spans:
             # Only what wraps by itself is one line to the terminal: it is copied and resized so.
             parts.append("" if goes_on else f"\x1b[{number + 1};1H")
-            parts += [_pen(look) + text.translate(_MASK) for text, look in spans]
-            parts.append(_end(spans[-1][1]))
+            parts += [_text(text, look) for text, look in spans]
+            parts.append("\x1b[0m")
         goes_on = row.wraps and row.is_full and bool(spans)
-    if picture.saved != Place():
-        parts.append(_place(picture.saved) + "\x1b[0m\x1b7")
+    parts.append(_place(picture.saved) + "\x1b[0m\x1b7")
     parts.append(f"\x1b[={picture.keyboard};1u")
     return parts
 
@@ -153,8 +152,8 @@ def _pen(look: Look) -> str:
     return look.sgr() + link
 
 
-def _end(look: Look) -> str:
-    return "\x1b[0m" + ("\x1b]8;;\x1b\\" if look.link is not None else "")
+def _text(text: str, look: Look) -> str:
+    return _pen(look) + text.translate(_MASK) + ("" if look.link is None else "\x1b]8;;\x1b\\")
 
 
 def _place(place: Place, top: int = 0, left: int = 0) -> str:
@@ -163,7 +162,7 @@ def _place(place: Place, top: int = 0, left: int = 0) -> str:
         return f"\x1b[{place.row - top + 1};{place.column - left + 1}H"
     text, look, width = place.last
     start = f"\x1b[{place.row - top + 1};{place.column - left + 2 - width}H"
-    return start + _pen(look) + text.translate(_MASK) + _end(look)
+    return start + _text(text, look) + "\x1b[0m"
 
 
 def _final_place(state: State) -> str:

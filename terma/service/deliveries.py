@@ -151,8 +151,12 @@ def post(letter: Letter, mailboxes: Sequence[str], connection: Connection) -> Po
     addressed = json.dumps(sorted({canonical(word) for word in letter.addressed}))
     if letter.id is not None:
         query = select(messages).where(messages.c.id == letter.id)
-        if row := connection.execute(query).first():
-            if (row.sender, row.text, row.addressed) != (letter.sender, letter.text, addressed):
+        if known := connection.execute(query).first():
+            if (known.sender, known.text, known.addressed) != (
+                letter.sender,
+                letter.text,
+                addressed,
+            ):
                 hint = "leave `--id` out, or give another one"
                 raise UsageError(f"another message has the id {letter.id!r} already", hint)
             found = tuple(message.recipient for message in standing(letter.id, connection))
@@ -278,7 +282,8 @@ def read_on(mailbox: str, number: int, connection: Connection) -> list[Message]:
 
 
 def _fitting(query: Select[Any], connection: Connection) -> list[int]:
-    numbers, size = [], 0
+    numbers: list[int] = []
+    size = 0
     for number, more in connection.execute(query):
         size += more
         if numbers and size > MAX_BYTES:
@@ -296,7 +301,8 @@ def standing(id_: str, connection: Connection) -> list[Message]:
     """Return a message as it is in each mailbox; beyond `MAX_BYTES` without text and answer."""
     sizes = select(deliveries.c.mailbox, _size).select_from(_joined)
     query = sizes.where(deliveries.c.message == id_).order_by(_as_sent)
-    found, size = [], 0
+    found: list[Message] = []
+    size = 0
     for mailbox, more in connection.execute(query).all():
         size += more
         chosen = _whole if not found or size <= MAX_BYTES else _brief
@@ -311,6 +317,12 @@ def is_open(mailbox: str, connection: Connection) -> bool:
     is_its = (terminals.c.id == mailbox, terminals.c.closed_at.is_(None))
     found = mailbox == PERSON or connection.execute(select(terminals.c.id).where(*is_its)).first()
     return bool(found)
+
+
+def names_of_closed(connection: Connection) -> dict[str, str]:
+    """Return the names of closed terminals by their ids."""
+    query = select(terminals.c.id, terminals.c.name).where(terminals.c.closed_at.is_not(None))
+    return {id_: name for id_, name in connection.execute(query)}
 
 
 def count_open(connection: Connection) -> list[tuple[str, MessageState, int]]:

@@ -62,7 +62,7 @@ class Mailboxes:
     Args:
         database: With the tables of `terma.service.tables`, and durable.
         now: Seconds since the epoch.
-        name_of: Returns the name of a terminal as it is now, also of one that is gone.
+        name_of: Returns the name of an open terminal as it is now; any text for another one.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Mailboxes:
         self._name_of = name_of
         self._counts: defaultdict[str, Counter[MessageState]] = defaultdict(Counter)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._former: dict[str, str] = {}
+        """The names of closed terminals, for what they have sent."""
         self._changing: set[asyncio.Task[Any]] = set()
         self._next_expiry: float | None = None
         self._has_earlier = asyncio.Event()
@@ -87,6 +89,7 @@ class Mailboxes:
         """Count what is open, and end what has expired meanwhile; the database is open."""
         for mailbox, state, count in await self._database.read(deliveries.count_open):
             self._counts[mailbox][state] = count
+        self._former = await self._database.read(deliveries.names_of_closed)
         await self._expire()
         self._timer = asyncio.create_task(self._expire_in_time())
 
@@ -234,8 +237,8 @@ class Mailboxes:
 
     async def follow(
         self,
-        id: str,
-        waits: bool,  # noqa: A002
+        id: str,  # noqa: A002
+        waits: bool,
     ) -> AsyncGenerator[Message | Deliveries, None]:
         """Yield how a message stands; first, with `waits`, what becomes of it until it has ended.
 
@@ -246,7 +249,7 @@ class Mailboxes:
         Raises:
             NotFound: There is no such message.
         """
-        told: dict[int, MessageState] = {}
+        told: dict[str, MessageState] = {}
         with self._waking(f"message {id}") as bell:
             while True:
                 bell.clear()
@@ -254,9 +257,9 @@ class Mailboxes:
                 found, has_ended = await self._database.read(partial(_stand, id))
                 if not found and not told:
                     raise NotFound(f"there is no message {id!r}", "`terma inbox --all` shows yours")
-                for index, message in enumerate(found if waits else ()):
-                    before = told.get(index, MessageState.QUEUED)
-                    told[index] = message.state
+                for message in found if waits else ():
+                    before = told.get(message.recipient, MessageState.QUEUED)
+                    told[message.recipient] = message.state
                     if message.state is not before:
                         yield self._named(message)
                 if has_ended or not waits:
@@ -287,12 +290,14 @@ class Mailboxes:
         """
         while await self._change(partial(deliveries.expire_all, mailbox, self._now()), _itself):
             pass
+        self._former = await self._database.read(deliveries.names_of_closed)
         self._wake_all()
 
     async def forget(self, mailbox: str) -> None:
         """Delete a mailbox, and what is in no other; `Database.scrub` has to follow."""
         await self._database.write(partial(deliveries.forget, mailbox))
         self._counts.pop(mailbox, None)
+        self._former.pop(mailbox, None)
         self._wake_all()
 
     def _expect(self, expiry: float) -> None:
@@ -378,11 +383,13 @@ class Mailboxes:
             self._wake(what)
 
     def _name(self, mailbox: str) -> str:
-        return PERSON if mailbox == PERSON else self._name_of(mailbox)
+        if mailbox == PERSON:
+            return PERSON
+        return self._former.get(mailbox) or self._name_of(mailbox)
 
     def _named(self, message: Message) -> Message:
-        names = {"sender": self._name(message.sender), "recipient": self._name(message.recipient)}
-        return replace(message, **names)
+        sender, recipient = self._name(message.sender), self._name(message.recipient)
+        return replace(message, sender=sender, recipient=recipient)
 
 
 def _show(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import json
 import os
 import signal as signals
 from collections.abc import Mapping, Sequence
@@ -55,8 +56,8 @@ def check_roles(roles: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def environment_of(given: str, terminal: StoredTerminal, folder: Path) -> str:
-    """Return the environment of a terminal's program, base64 as it was given.
+def environment_of(given: str, terminal: StoredTerminal, folder: Path) -> bytes:
+    """Return the environment of a terminal's program, packed as environ(7) has it.
 
     Args:
         given: The caller's, base64 of `NAME=value` strings that each end in a NUL.
@@ -85,8 +86,7 @@ def environment_of(given: str, terminal: StoredTerminal, folder: Path) -> str:
         "TERMA_MAIL": os.fspath(mail_file(folder)),
     }
     variables.update((name.encode(), os.fsencode(value)) for name, value in own.items())
-    joined = b"".join(b"%s=%s\0" % item for item in variables.items())
-    return base64.b64encode(joined).decode("ascii")
+    return b"".join(b"%s=%s\0" % item for item in variables.items())
 
 
 def token_file(folder: Path) -> Path:
@@ -97,6 +97,22 @@ def token_file(folder: Path) -> Path:
 def mail_file(folder: Path) -> Path:
     """Return the file that is not empty while messages wait that nothing has shown."""
     return folder / "mail"
+
+
+def exit_file(folder: Path) -> Path:
+    """Return where ptyhost writes down how a terminal's program ended."""
+    return folder / "exit.json"
+
+
+def read_exit(folder: Path) -> tuple[int | None, str | None, float] | None:
+    """Return exit status, signal and time of a program that has ended, if that was written down."""
+    try:
+        found = json.loads(exit_file(folder).read_bytes())
+        status, signal, at = found.get("status"), found.get("signal"), float(found.get("at", 0.0))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    is_told = isinstance(status, int) != isinstance(signal, str)
+    return (status, signal, at) if is_told else None
 
 
 def write_token(folder: Path, token: str) -> None:

@@ -20,7 +20,7 @@ from terma.service.store import TerminalStore
 log = logging.getLogger(__name__)
 
 _DAY_S = 86400.0
-_ID = re.compile(r"[a-z0-9-]{1,64}")
+_ID = re.compile(r"[0-9a-f]{32}")
 _GONE = ".gone-"
 
 

@@ -22,19 +22,22 @@ from backends.protocol.terminals import (
     TerminalState,
 )
 from backends.service.base import Context
-from terma.ptyhost.processes import end_all, survivors
+from terma.ptyhost.processes import survivors
 from terma.service.directory import find_terminal
 from terma.service.feed import Feed
 from terma.service.foreground import foreground_of
 from terma.service.host import Host, Hosted, Opening
 from terma.service.identity import hash_of, new_token
+from terma.service.leftovers import end_leftovers
 from terma.service.log import Log
 from terma.service.marks import Mark, MarkKind
 from terma.service.opening import (
     check_roles,
     check_size,
     environment_of,
+    exit_file,
     meta_of,
+    read_exit,
     status_of,
     stored_of,
     write_token,
@@ -219,7 +222,8 @@ class Terminals:
         terminal.begin(hosted.pid, hosted.active_at, hosted.end)
         self.screens.opened(terminal.id, hosted.columns, hosted.rows)
         if hosted.exit is not None:
-            await self._exited(terminal, hosted.exit.status, hosted.exit.signal)
+            ended = hosted.exit
+            await self._exited(terminal, ended.status, ended.signal, ended.at or self.now())
             return
         begin = max(hosted.oldest, hosted.end - _TAIL)
         terminal.end = await self.host.follow(terminal.id, begin)
@@ -301,6 +305,7 @@ class Terminals:
             rows=stored.rows,
             log=folder / "log" if stored.is_recorded else None,
             log_bytes=self._context.config.terma.log_bytes,
+            exit_file=exit_file(folder),
             meta=meta_of(stored),
         )
         end = self.log_of(stored.id).end if stored.is_recorded else 0
@@ -334,8 +339,7 @@ class Terminals:
             found = await self.host.close(terminal.id, GRACE_S)
             await self.host.forget(terminal.id)
             return found.ended, found.left
-        left = await asyncio.to_thread(end_all, terminal.id, GRACE_S)
-        return left.ended, left.left
+        return await asyncio.to_thread(end_leftovers, terminal.id, GRACE_S)
 
     async def restore(self, names: Sequence[str], environment: str, is_forced: bool) -> Restored:
         """Run anew what was lost, or what is named.
@@ -531,16 +535,20 @@ class Terminals:
         terminal = self._all.get(id_)
         if terminal is not None and not terminal.is_closing:
             terminal.end = end
-            self._context.background(self._exited(terminal, status, signal))
+            self._context.background(self._exited(terminal, status, signal, self.now()))
 
-    async def _exited(self, terminal: Terminal, status: int | None, signal: str | None) -> None:
+    async def _exited(
+        self, terminal: Terminal, status: int | None, signal: str | None, at: float
+    ) -> None:
+        """Note how a terminal's program has ended; told once, and stored."""
         shown = status if status is not None else status_of(signal)
         detail = f"exit {status}" if status is not None else f"killed by {signal}"
-        now = self.now()
+        terminal.end_as(TerminalState.EXITED, at, detail)
+        if terminal.stored.exit_status is not None:
+            return
         terminal.stored = dataclasses.replace(
-            terminal.stored, ended_at=now, exit_status=shown, reason=detail
+            terminal.stored, ended_at=at, exit_status=shown, reason=detail
         )
-        terminal.end_as(TerminalState.EXITED, now, detail)
         self._publish(terminal, "exited", status=status, signal=signal)
         await self._store.save(terminal.stored)
 
@@ -550,7 +558,7 @@ class Terminals:
 
     async def _lose(self, terminal: Terminal, reason: str) -> None:
         """Note that nobody holds a terminal any more."""
-        ended = self._ending_of(terminal)
+        ended = read_exit(self._context.paths.terminals / terminal.id)
         if ended is not None:
             await self._exited(terminal, *ended)
             return
@@ -562,7 +570,8 @@ class Terminals:
             self._publish(terminal, "lost", reason=reason)
         terminal.end_as(TerminalState.LOST, now, reason)
         if terminal.stored.is_recorded:
-            terminal.oldest, terminal.end = self._bounds(terminal)
+            written = self.log_of(terminal.id)
+            terminal.oldest, terminal.end = written.oldest, written.end
         self.screens.opened(terminal.id, terminal.stored.columns, terminal.stored.rows)
 
     def _free(self, name: str) -> str:

@@ -16,11 +16,13 @@ from tests.programs import missing, needed
 from tests.scenarios.tekton_process import clean_environment
 from tests.scenarios.terminal import Terminal
 
-# Stands for `aish`, `tekton` and every launcher: tells what it was given.
+# Stands for `aish`, `tekton`, `terma` and every launcher: tells what it was given.
 _PROGRAM = """#!/bin/sh
 case "$*" in
 "session list --for-completion --ci athena") printf 'review\\tathena: the review\\n' ;;
 "session list --for-completion"*) printf '%s\\tapollo: the plan: b\\n' plan 3f2a91bc ;;
+"list --for-completion")
+    printf '%s\\tshell, idle\\n' alice bob-2; printf '@coding\\talice\\n@review\\talice bob-2\\n' ;;
 *) printf 'GOT:'; printf '<%s>' "${0##*/}" "$@"; echo ;;
 esac
 """
@@ -58,11 +60,29 @@ CASES = [
     ("tekton serve num", "tekton serve numa"),
     ("tekton config set models.d", "tekton config set models.default"),
     ("tekton logs --comp", "tekton logs --component"),
+    ("terma att", "terma attach"),
+    ("terma attach al", "terma attach alice"),
+    ("terma attach --read", "terma attach --read-only"),
+    ("terma close alice bo", "terma close alice bob-2"),
+    ("terma close --for", "terma close --forget"),
+    ("terma role bo", "terma role bob-2"),
+    ("terma message al", "terma message alice"),
+    ("terma message @co", "terma message @coding"),
+    ("terma message @al", "terma message @all"),
+    ("terma message alice,bo", "terma message alice,bob-2"),
+    ("terma message bob-2,@rev", "terma message bob-2,@review"),
+    ("terma new zoe --cwd no", "terma new zoe --cwd notes.txt"),
+    ("terma new zoe -- cat no", "terma new zoe -- cat notes.txt"),
+    ("terma send alice --signal TE", "terma send alice --signal TERM"),
+    ("aish completion show --for ter", "aish completion show --for terma"),
     # nothing is known here, so that nothing is put in
     ("aish -m no", "aish -m no"),
     ("aish session rename plan no", "aish session rename plan no"),
     ("aish apollo,ai", "aish apollo,ai"),
     ("aish nobod", "aish nobod"),
+    ("terma attach @co", "terma attach @co"),
+    ("terma new al", "terma new al"),
+    ("terma attach nobod", "terma attach nobod"),
 ]
 """What is typed before TAB, and the command that it becomes."""
 
@@ -195,11 +215,10 @@ def test_without_a_folder_of_its_own_cis_come_from_the_platform_s(
 # -- the command -----------------------------------------------------------------------------
 
 _INSTALLED = {
-    "bash": [".local/share/bash-completion/completions/aish",
-             ".local/share/bash-completion/completions/tekton"],
-    "zsh": [".local/share/zsh/site-functions/_aish", ".local/share/zsh/site-functions/_tekton"],
-    "fish": [".config/fish/completions/aish.fish", ".config/fish/completions/tekton.fish"],
-}  # fmt: skip
+    "bash": [f".local/share/bash-completion/completions/{program}" for program in PROGRAMS],
+    "zsh": [f".local/share/zsh/site-functions/_{program}" for program in PROGRAMS],
+    "fish": [f".config/fish/completions/{program}.fish" for program in PROGRAMS],
+}
 
 
 @pytest.mark.parametrize("shell_name", SHELLS)
@@ -257,11 +276,11 @@ def test_a_shell_without_completion_is_refused(place: Place, given: str, variabl
 
 
 def test_the_script_is_shown(place: Place) -> None:
-    both = "".join((SCRIPTS / f"{program}.bash").read_text() for program in PROGRAMS)
-    assert place.completion("show", "bash").stdout == both
+    every = "".join((SCRIPTS / f"{program}.bash").read_text() for program in PROGRAMS)
+    assert place.completion("show", "bash").stdout == every
     one = place.completion("show", "fish", "--for", "tekton").stdout
     assert one == (SCRIPTS / "tekton.fish").read_text()
-    assert place.completion("show", "bash", "--for", "terma").returncode == 2
+    assert place.completion("show", "bash", "--for", "emacs").returncode == 2
 
 
 def test_zsh_is_told_where_to_look_and_with_consent_that_is_done(place: Place) -> None:

@@ -102,7 +102,7 @@ def test_those_of_this_terminal_are_listed_there(tekton: TektonProcess) -> None:
     ran = session(tekton, "list", "--here")
     assert (ran.status, ran.text) == (2, "")
     assert ran.err.startswith("error: this is no terminal\nhint: ")
-    named = {"TERMA_TERMINAL": "alice"}
+    named = {"TERMA_INSTANCE": "ab" * 16}
     assert tekton.aish("mirror", "here", variables=named).status == 0
     found = tekton.aish("session", "list", "--here", "--json", variables=named).json
     assert [each["title"] for each in found] == ["here"]

@@ -107,6 +107,19 @@ def test_both_connections_are_set_up(path: Path) -> None:
     use(old_database(path), work)
 
 
+def test_a_durable_database_waits_for_the_disk(path: Path) -> None:
+    def synchronous(connection: Connection) -> Any:
+        return connection.exec_driver_sql("PRAGMA synchronous").scalar()
+
+    async def work(database: Database) -> None:
+        full = 2
+        assert await database.write(synchronous) == full
+        path.rename(path.with_name("moved.db"))
+        assert await database.write(synchronous) == full, "the file was opened anew"
+
+    use(old_database(path, is_durable=True), work)
+
+
 def test_the_threads_end_with_the_database(path: Path) -> None:
     before = threading.active_count()
     fill(path, "hello")

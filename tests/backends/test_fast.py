@@ -79,7 +79,7 @@ def test_a_plain_prompt_is_its_own(
     ],
 )
 def test_everything_else_is_left_to_the_full_client(piped: None, arguments: list[str]) -> None:
-    with pytest.raises(fast._Left):
+    with pytest.raises(fast.Left):
         fast._parse(arguments)
 
 
@@ -87,21 +87,21 @@ def test_a_terminal_or_an_address_is_left_to_the_full_client(
     monkeypatch: pytest.MonkeyPatch, piped: None
 ) -> None:
     monkeypatch.setenv("TEKTON_URL", "unix:x")
-    with pytest.raises(fast._Left):
+    with pytest.raises(fast.Left):
         fast._parse(["apollo", "hi"])
     monkeypatch.delenv("TEKTON_URL")
     monkeypatch.setattr(os, "isatty", lambda descriptor: True)
-    with pytest.raises(fast._Left):
+    with pytest.raises(fast.Left):
         fast._parse(["apollo", "hi"])
 
 
 def test_a_ci_that_is_not_there_is_left_to_the_full_client(tekton_home: Path) -> None:
     for folder in ("run", "run/ci"):
-        with pytest.raises(fast._Left):
-            fast._connect("apollo")
+        with pytest.raises(fast.Left):
+            fast.connect("apollo")
         (tekton_home / folder).mkdir(mode=0o700)
-    with pytest.raises(fast._Left):
-        fast._connect("apollo")
+    with pytest.raises(fast.Left):
+        fast.connect("apollo")
 
 
 def test_run_returns_where_there_is_nothing_for_it_to_do(tekton_home: Path) -> None:
@@ -165,7 +165,7 @@ def test_silence_is_told_of_only_beside_a_prompt(
         said.append(line)
         write(standard_input, b"late")
 
-    monkeypatch.setattr(fast, "_say", hear)
+    monkeypatch.setattr(fast, "say", hear)
     assert fast.read_input(True, False, {}) == "late"
     assert said == ["aish: waiting for standard input to end (--no-stdin does not read it)"]
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_passed_over_fails_in_the_words_of_the_protocol(
 
 
 def test_the_usual_messages_are_read_without_the_protocol_s_help() -> None:
-    scan = fast._scanner()
+    scan = fast.scanner()
 
     def read(line: bytes) -> tuple[bytes, str | None, bool]:
         return fast._read_message(scan(line.decode(), 0)[0])
@@ -249,7 +249,7 @@ def test_silence_is_told_of_once_and_waited_for(
     options: dict[str, str],
 ) -> None:  # fmt: skip
     """Where a long prompt is not even taken, too."""
-    monkeypatch.setattr(fast, "_PATIENCE_S", 0.02)
+    monkeypatch.setattr(fast, "PATIENCE_S", 0.02)
     near, far = socket.socketpair()
 
     def answer() -> None:
@@ -274,7 +274,7 @@ def test_silence_is_told_of_once_and_waited_for(
 def test_an_answer_that_pauses_is_not_silent(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fast, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(fast, "PATIENCE_S", 0.05)
     near, far = socket.socketpair()
     far.sendall(chunk("x"))
     timer = threading.Timer(0.2, far.sendall, [result()])

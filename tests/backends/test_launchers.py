@@ -28,7 +28,7 @@ def words(folder: Path) -> list[str]:
 
 def test_a_ci_has_two_commands_and_aish_is_there_too(folder: Path) -> None:
     assert add_launchers(folder, ["apollo"]) == []
-    assert words(folder) == [".launcher", "aish", "apollo", "apollo-ci"]
+    assert words(folder) == [".launcher", "aish", "apollo", "apollo-ci", "terma"]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / ".launcher").stat().st_mode & 0o777 == 0o700
     assert add_launchers(folder, ["apollo"]) == [], "a second time changes nothing"
@@ -39,12 +39,12 @@ def test_the_commands_of_others_are_kept_or_removed(folder: Path) -> None:
     add_launchers(folder, ["numa"])
     assert "athena" in words(folder)
     keep_launchers(folder, ["apollo"])
-    assert words(folder) == [".launcher", "aish", "apollo", "apollo-ci"]
+    assert words(folder) == [".launcher", "aish", "apollo", "apollo-ci", "terma"]
     remove_launchers(folder, "apollo")
     remove_launchers(folder, "apollo")
-    assert words(folder) == [".launcher", "aish"]
+    assert words(folder) == [".launcher", "aish", "terma"]
     keep_launchers(folder, [])
-    assert words(folder) == [".launcher", "aish"]
+    assert words(folder) == [".launcher", "aish", "terma"]
 
 
 def test_a_file_that_is_not_ours_stays(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_processes_that_start_at_once_leave_a_whole_program(folder: Path) -> Non
         subprocess.Popen([sys.executable, "-c", _MANY, folder], cwd=ROOT) for _ in range(6)
     ]
     assert [process.wait(20) for process in processes] == [0] * 6
-    assert len(words(folder)) == 2 + 2 * 20
+    assert len(words(folder)) == 3 + 2 * 20
 
 
 @pytest.mark.parametrize("place", ["a folder", "it's", "long" * 40])
@@ -118,7 +118,7 @@ def test_a_python_that_no_first_line_can_name(
     assert ran.stdout == f"{[str(folder / 'apollo'), 'a b', '$x']}\n"
 
 
-def test_a_launcher_imports_what_aish_imports_and_no_more() -> None:
+def test_a_launcher_imports_what_the_programs_import_and_no_more() -> None:
     def imports(text: str) -> list[str]:
         return [
             ast.unparse(node)
@@ -126,8 +126,9 @@ def test_a_launcher_imports_what_aish_imports_and_no_more() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom)
         ]
 
-    script = (ROOT / "aish" / "aish").read_text(encoding="utf-8")
-    assert imports(launchers._TEXT) == imports(script)
+    scripts = [(ROOT / name / name).read_text(encoding="utf-8") for name in ("terma", "aish")]
+    wanted = dict.fromkeys(line for script in scripts for line in imports(script))
+    assert sorted(imports(launchers._TEXT)) == sorted(wanted)
 
 
 def test_a_launcher_says_that_there_is_no_hub(folder: Path) -> None:

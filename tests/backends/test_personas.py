@@ -70,7 +70,7 @@ def test_other_files_do_not_matter(tmp_path: Path) -> None:
         ("zeus", "\nrule = 'a'", r"zeus\.toml, line 2: rule is not a setting; did you mean 'role'"),
         ("zeus", "role =", r"zeus\.toml, line 1, "),
         ("Zeus", "", r"Zeus\.toml: 'Zeus' cannot be the name of a CI"),
-        ("list", "", r"list\.toml: 'list' is a word of aish's own"),
+        ("list", "", r"list\.toml: 'list' cannot be the name of a CI: it is a word"),
         ("zeus", "\ntemperature = 9", r"line 2: temperature must be from 0 to 2, not 9"),
         ("zeus", "temperature = -1", r"temperature must be from 0 to 2"),
         ("zeus", "max_tokens = 0", r"line 1: max_tokens must be more than 0, not 0"),
@@ -116,7 +116,7 @@ def test_what_is_no_slug_cannot_be_a_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_a_word_of_aish_cannot_be_a_name(name: str) -> None:
-    with pytest.raises(UsageError, match="is a word of aish's own"):
+    with pytest.raises(UsageError, match="it is a word of Tekton's own"):
         check_name(name)
 
 
@@ -128,7 +128,7 @@ def test_numa_is_no_persona(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hermes", "engram", "specialists"])
 def test_a_service_is_no_persona(name: str) -> None:
-    with pytest.raises(UsageError, match="is a service"):
+    with pytest.raises(UsageError, match="it is a service"):
         check_name(name)
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backends import runtime
-from backends.runtime import CI_FOLDER, MAX_NAME, MAX_SOCKET_PATH, is_private, runtime_folder
+from backends.errors import UsageError
+from backends.runtime import (
+    CI_FOLDER,
+    MAX_NAME,
+    MAX_SOCKET_PATH,
+    check_name,
+    is_private,
+    runtime_folder,
+    slug_of,
+)
 from tests.scenarios.terminal import Terminal
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="XDG folders are Linux's")
@@ -173,9 +185,64 @@ def test_without_a_terminal_there_is_no_key() -> None:
     assert ran.stdout == "None\n"
 
 
-def test_a_named_terminal_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERMA_TERMINAL", "alice")
-    assert runtime.terminal_key() == f"{os.uname().nodename}/alice"
+def test_a_named_terminal_is_known_by_its_id_whatever_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERMA_INSTANCE", "0123456789abcdef" * 2)
+    for name in ("alice", "eve"):
+        monkeypatch.setenv("TERMA_TERMINAL", name)
+        assert runtime.terminal_key() == f"{os.uname().nodename}/{'0123456789abcdef' * 2}"
+
+
+# -- names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "why", "hint"),
+    [
+        ("Alice", "the letters a to z in lower case", "call it 'alice'"),
+        ("feature/CACHE #3", "nothing else", "call it 'feature-cache-3'"),
+        ("Über", "nothing else", "call it 'uber'"),
+        ("9lives", "begins with a letter", "call it 'lives'"),
+        ("a" * 33, "at most 32 characters, this has 33", f"call it {'a' * 32!r}"),
+        ("alice-ci", "NAME-ci is the CI NAME", "call it 'alice'"),
+        ("user", "a word of Tekton's own", "choose another"),
+        ("hermes", "it is a service", "choose another"),
+        ("日本", "nothing else", "choose another"),
+        ("", "at least one letter", "choose another"),
+        ("User-ci", "nothing else", "choose another"),
+    ],
+)
+def test_a_bad_name_is_told_why_and_what_is_near_it(name: str, why: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of a terminal: ") as raised:
+        check_name(name, "terminal")
+    assert why in raised.value.message
+    assert raised.value.hint == hint
+
+
+def test_a_name_without_end_is_not_repeated_without_end() -> None:
+    with pytest.raises(UsageError) as raised:
+        check_name("é" * 100_000)
+    assert len(raised.value.message) < 300
+
+
+@given(st.text(max_size=60))
+def test_the_name_that_is_proposed_can_be_one(text: str) -> None:
+    try:
+        check_name(text)
+    except UsageError as error:
+        assert error.hint is not None
+        if error.hint != "choose another":
+            proposed = error.hint.removeprefix("call it '").removesuffix("'")
+            assert check_name(proposed) == proposed
+
+
+@given(st.text(max_size=60), st.integers(1, 70))
+def test_a_slug_has_words_of_letters_and_digits_alone(text: str, longest: int) -> None:
+    slug = slug_of(text, longest)
+    assert re.fullmatch(r"([a-z0-9]+(-[a-z0-9]+)*)?", slug)
+    assert len(slug) <= longest
+    assert slug_of(slug) == slug
 
 
 def test_ps_tells_the_same_terminals_apart(tmp_path: Path) -> None:

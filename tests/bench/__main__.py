@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import chat, crowd, life, shell, startup, store, streaming, throughput
+from tests.bench import (
+    chat,
+    crowd,
+    life,
+    shell,
+    startup,
+    store,
+    streaming,
+    terminals,
+    throughput,
+)
 from tests.bench.figures import Figure, Section
 from tests.bench.install import ROOT, make_venv
 from tests.bench.machine import Machine
@@ -29,6 +39,7 @@ MEASUREMENTS: Mapping[str, Callable[[Stage, int], Section]] = {
     "crowd": crowd.measure,
     "hub": life.measure,
     "store": store.measure,
+    "terminals": terminals.measure,
 }
 FEWEST_RUNS = 20
 PAGE = ROOT / "docs" / "explanation" / "performance.md"

@@ -19,6 +19,7 @@ from tests.model_servers import closed_url
 
 _THE_USERS = (
     "TEKTON_",
+    "TERMA_",
     "ANTHROPIC_",
     "OPENAI_",
     "OLLAMA_",
@@ -46,6 +47,7 @@ class Stage:
         self.python = os.fspath(programs / "python")
         self.aish = os.fspath(programs / "aish")
         self.tekton = os.fspath(programs / "tekton")
+        self.terma = os.fspath(programs / "terma")
 
     def home(self) -> Home:
         """Return a new, empty home."""

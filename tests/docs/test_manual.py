@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from docs.commands import Command, aish_commands, aish_prompt, tekton_commands
+from docs.commands import Command, aish_commands, aish_prompt, tekton_commands, terma_commands
 from tests.docs.pages import DOCS, name_of
 from tests.programs import needed
 
 MANUALS = sorted((DOCS / "man").glob("*.1"))
-PROGRAMS = {"aish.1": [aish_commands(), aish_prompt()], "tekton.1": [tekton_commands()]}
+PROGRAMS = {
+    "aish.1": [aish_commands(), aish_prompt()],
+    "tekton.1": [tekton_commands()],
+    "terma.1": [terma_commands()],
+}
 
 
 def _shown(page: Path, columns: int = 300) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT, all_pages, anchors, blocks, links, name_of, prose
 
 PAGES = all_pages()
-SCRIPTS = list(itertools.product(("aish", "tekton"), ("bash", "zsh", "fish")))
+SCRIPTS = list(itertools.product(("aish", "tekton", "terma"), ("bash", "zsh", "fish")))
 GENERATOR = [sys.executable, str(DOCS / "generate.py")]
 
 

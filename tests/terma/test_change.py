@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,10 @@ from tests.terma.scripted import TERMA, decoded, run, scripted
 
 ALICE = TerminalInfo(name="alice", id="a" * 32, pid=101, detail="vim", state=TerminalState.BUSY)
 BOB = TerminalInfo(name="bob", id="b" * 32, pid=102)
-CARL = TerminalInfo(name="carl", id="c" * 32, state=TerminalState.EXITED)
+CARL = TerminalInfo(
+    name="carl", id="c" * 32, kind="program", command=("x",), state=TerminalState.EXITED
+)
+BASH = shutil.which("bash") or "bash"
 
 
 def test_a_terminal_is_renamed_without_a_word() -> None:
@@ -166,39 +170,50 @@ def test_where_nobody_can_be_asked_all_are_closed_only_with_consent() -> None:
 
 
 def test_what_is_lost_is_restored_in_the_environment_of_the_caller() -> None:
-    with scripted() as stage:
-        stage.terma.restored = Restored(terminals=(ALICE, BOB))
-        ran = run("restore", variables={"MINE": "ö"})
+    lost = [
+        dataclasses.replace(ALICE, state=TerminalState.LOST, kind="program", command=("vim",)),
+        dataclasses.replace(BOB, state=TerminalState.LOST, command=(BASH,)),
+        dataclasses.replace(BOB, id="d" * 32, state=TerminalState.LOST, command=(BASH,)),
+    ]
+    with scripted(*lost, CARL) as stage:
+        stage.terma.restored = Restored(terminals=(BOB,))
+        ran = run("restore", variables={"MINE": "ö", "TERMA_TERMINAL": "here"})
         assert (ran.status, ran.out) == (0, b"")
-        assert ran.err == "restored alice (pid 101)\nrestored bob (pid 102)\n"
-        [asked] = stage.terma.asked
-        assert isinstance(asked, RestoreTerminals)
-        assert (asked.names, asked.is_forced) == ((), False)
-        assert decoded(asked.environment)["MINE"] == "ö"
+        assert ran.err == "restored bob (pid 102)\n" * 2
+        programs, shells = stage.terma.asked
+        assert isinstance(programs, RestoreTerminals)
+        assert isinstance(shells, RestoreTerminals)
+        assert (programs.names, shells.names) == ((ALICE.id,), (BOB.id, "d" * 32))
+        assert not programs.is_forced
+        for asked in (programs, shells):
+            environment = decoded(asked.environment)
+            assert environment["MINE"] == "ö"
+            assert "TERMA_TERMINAL" not in environment
+        assert decoded(programs.environment) != decoded(shells.environment)
 
 
 def test_what_is_refused_is_told_with_what_to_do() -> None:
     refused = (
-        NotRestored(name="bob", reason="2 processes of it are still there", pids=(7, 8)),
+        NotRestored(name="bob", reason="processes of it are still there", pids=(7, 8)),
         NotRestored(name="carl", reason="its folder /gone is not there"),
     )
-    with scripted() as stage:
+    with scripted(ALICE, BOB, CARL) as stage:
         stage.terma.restored = Restored(terminals=(ALICE,), refused=refused)
-        ran = run("restore", "alice", "bob", "carl")
+        ran = run("restore", "carl", "--force")
         assert (ran.status, ran.out) == (1, b"")
         assert ran.err.splitlines() == [
             "restored alice (pid 101)",
-            "error: bob was not restored: 2 processes of it are still there (pid 7 8)",
+            "error: bob was not restored: processes of it are still there (pid 7 8)",
             "hint: `kill 7 8` ends what is left, then `terma restore bob`; or with --force",
             "error: carl was not restored: its folder /gone is not there",
         ]
-        run("restore", "bob", "--force")
-        asked = stage.terma.asked[-1]
+        [asked] = stage.terma.asked
         assert isinstance(asked, RestoreTerminals)
-        assert (asked.names, asked.is_forced) == (("bob",), True)
+        assert (asked.names, asked.is_forced) == ((CARL.id,), True)
 
 
 def test_where_nothing_is_lost_that_is_said() -> None:
     with scripted(ALICE):
         ran = run("restore")
         assert (ran.status, ran.out, ran.err) == (0, b"", "no terminal is lost\n")
+        assert run("restore", "nobody").status == 3

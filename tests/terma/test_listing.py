@@ -17,7 +17,7 @@ import pytest
 
 from backends.console import cells
 from backends.protocol.terminals import TerminalInfo, TerminalState
-from terma.commands.listing import as_table, state_of
+from terma.overview import as_table, state_of
 from tests.scenarios.tekton_process import PATIENCE_S, wait_for
 from tests.scenarios.terminal import Terminal
 from tests.terma.scripted import TERMA, Stage, run, scripted

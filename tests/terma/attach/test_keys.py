@@ -69,7 +69,15 @@ def test_letting_go_of_the_keys_is_no_other_key() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [b"]", b"\x1b[93u", b"\x1b[93;6u", b"\x1b[93;5:3u", b"\x1b[27;6;93~", b"\x1b[92;5u", b"\x1b[5~"],
+    [
+        b"]",
+        b"\x1b[93u",
+        b"\x1b[93;6u",
+        b"\x1b[93;5:3u",
+        b"\x1b[27;6;93~",
+        b"\x1b[92;5u",
+        b"\x1b[5~",
+    ],
 )
 def test_other_keys_do_not_detach(other: bytes) -> None:
     keys = Keys(BRACKET)
@@ -132,7 +140,9 @@ def test_whatever_is_typed_without_the_key_arrives_whole(reads: list[bytes]) -> 
     assert out == b"".join(reads)
 
 
-@given(st.lists(st.sampled_from([b"\x1b", b"[", b"200~", b"201~", b"9", b"3;5", b"a"]), max_size=20))
+@given(
+    st.lists(st.sampled_from([b"\x1b", b"[", b"200~", b"201~", b"9", b"3;5", b"a"]), max_size=20)
+)
 def test_sequences_in_any_parts_arrive_whole(reads: list[bytes]) -> None:
     keys = Keys(Key("a"))
     out = b"".join(keys.feed(data, 0.0) for data in reads) + keys.expire(1.0)

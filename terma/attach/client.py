@@ -1,0 +1,312 @@
+"""A person's own terminal joined to a named one: one thread, one poll over all that may happen."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from backends.errors import CannotConnect, TektonError
+from backends.protocol.connection import ChunkReceived
+from backends.protocol.messages import Event, Subscribe
+from backends.protocol.terminals import (
+    Output,
+    ScreenChange,
+    TerminalEnd,
+    TerminalInfo,
+    TerminalState,
+)
+from terma.attach.keys import Key, Keys
+from terma.attach.link import Link
+from terma.attach.notices import Notices, call_person
+from terma.attach.person import Person
+from terma.attach.view import Mode, View
+from terma.attach.wire import Arrival, Trouble, Wire
+
+_RETRY_S = 0.1
+_STATUS_S = 1.0
+_ENDING = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
+_TAKEN = (*_ENDING, signal.SIGWINCH, signal.SIGCONT)
+_IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+@dataclass(frozen=True)
+class End:
+    """Why a person is attached no more, in words, or the signal that this process has to die of."""
+
+    words: str
+    error: TektonError | None = None
+    signal: signal.Signals | None = None
+    notices: tuple[str, ...] = ()
+
+
+class Attach:
+    """Joins the terminal that is standard input and output to a named one; `run` once.
+
+    Args:
+        info: The named terminal.
+        key: What lets go of it.
+        is_read_only: Type nothing, and leave the size to others.
+        has_status: Show a status line.
+        notify: As `notify` under `[terma]`; how the person hears of other terminals.
+    """
+
+    def __init__(
+        self, info: TerminalInfo, key: Key, is_read_only: bool, has_status: bool, notify: str
+    ) -> None:
+        self._info = info
+        self._key = key
+        self._keys = Keys(key)
+        self._is_read_only = is_read_only
+        self._has_status = has_status
+        self._notify = notify
+        self._person = Person()
+        self._view = View(self._person, info, is_read_only, has_status)
+        self._wire: Wire | None = None
+        self._events: Link | None = None
+        self._notices = Notices(info.name)
+        self._retry_at = 0.0
+        self._ask_at = 0.0
+        self._unsent = 0
+        self._signals = -1
+        self._end: End | None = None
+
+    def run(self) -> End:
+        """Stay until the person leaves or nothing more can come; restores their terminal."""
+        with _taking_signals() as self._signals:
+            try:
+                self._person.enter()
+                self._view.begin()
+                while self._end is None or (self._person.is_behind and not self._end.signal):
+                    self._turn()
+            finally:
+                self._person.leave(self._view.end_sequence())
+                self._hang_up()
+        end = self._end
+        return End(end.words, end.error, end.signal, tuple(self._view.notices))
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Wait for something to happen, and do what follows of it."""
+        if self._wire is None and self._end is None:
+            self._connect()
+        ready = dict(self._poll().poll(self._patience_ms()))
+        now = time.monotonic()
+        if self._signals in ready:
+            self._take_signals(os.read(self._signals, 256), now)
+        if 0 in ready:
+            self._take_keys(self._person.read(), now)
+        if self._person.writing in ready:
+            self._person.flush()
+            self._view.catch_up()
+        self._take_wire(ready, now)
+        if self._events is not None and self._events.fileno() in ready:
+            self._take_events(self._events)
+        self._do_what_is_due(time.monotonic())
+
+    def _poll(self) -> select.poll:
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        if self._wire is None or not self._wire.is_full:
+            poll.register(0, select.POLLIN)
+        if self._person.is_behind:
+            poll.register(self._person.writing, select.POLLOUT)
+        if self._wire is not None and self._end is None:
+            output, typing = self._wire.output, self._wire.typing
+            reads_output = 0 if self._person.is_full else select.POLLIN
+            poll.register(output, reads_output | (select.POLLOUT if output.is_behind else 0))
+            poll.register(typing, select.POLLIN | (select.POLLOUT if typing.is_behind else 0))
+        if self._events is not None:
+            poll.register(self._events, select.POLLIN)
+        return poll
+
+    def _patience_ms(self) -> float | None:
+        due = [
+            self._keys.deadline,
+            self._view.settle_by,
+            self._retry_at if self._wire is None else None,
+            self._ask_at if self._has_status and self._wire is not None else None,
+        ]
+        times = [at for at in due if at is not None]
+        if not times:
+            return None
+        return max((min(times) - time.monotonic()) * 1000, 0) + 1  # poll may come back too early
+
+    def _do_what_is_due(self, now: float) -> None:
+        self._type(self._keys.expire(now))
+        if self._keys.is_detached:
+            self._leave("detached")
+        if self._person.is_gone:
+            self._end = End("the terminal is gone", signal=signal.SIGHUP)
+        if self._wire is None or self._end is not None:
+            return
+        self._view.settle(now)
+        self._wire.watch(self._view.wants_screen)
+        if self._view.wants_repaint():
+            self._wire.attach(self._view.size)
+        if self._has_status and now >= self._ask_at and self._view.mode is not Mode.LOST:
+            self._ask_at = now + _STATUS_S
+            self._wire.ask_state()
+
+    def _leave(self, words: str) -> None:
+        if self._end is None or self._person.is_behind:
+            self._end = self._end or End(words)
+            self._person.forget()
+
+    # -- the person --------------------------------------------------------------------------
+
+    def _take_keys(self, data: bytes, now: float) -> None:
+        if data:
+            self._type(self._keys.feed(data, now))
+
+    def _type(self, keys: bytes) -> None:
+        if not keys or self._end is not None:
+            return
+        if self._is_read_only:
+            self._view.call()
+        elif self._wire is None or self._view.mode is Mode.LOST:
+            self._unsent += len(keys)
+            self._show_loss()
+            self._view.call()
+        else:
+            self._wire.type(keys)
+
+    def _take_signals(self, numbers: bytes, now: float) -> None:
+        for number in numbers:
+            if number in _ENDING:
+                found = signal.Signals(number)
+                self._end = End(f"ended by {found.name}", signal=found)
+            elif number == signal.SIGWINCH:
+                self._view.resize(now)
+                if self._wire is not None and not self._is_read_only:
+                    self._wire.resize(self._view.size)
+            elif number == signal.SIGCONT:
+                self._person.make_raw()
+                if self._wire is not None and self._view.mode is Mode.RAW:
+                    self._wire.attach(self._view.size)
+
+    # -- the hub -----------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        if time.monotonic() < self._retry_at:
+            return
+        try:
+            self._wire = Wire(self._info.id, self._view.size, self._is_read_only)
+        except (OSError, CannotConnect):
+            self._retry_at = time.monotonic() + _RETRY_S
+            if self._view.mode is not Mode.LOST:
+                self._show_loss()
+            return
+        if self._notify != "none" and self._events is None:
+            with suppress(OSError, TektonError):  # without a bus there is nothing to hear
+                self._events = Link("hermes")
+                self._events.ask(Subscribe(subject="terminal.*.state"))
+
+    def _take_wire(self, ready: dict[int, int], now: float) -> None:
+        if self._wire is None or self._end is not None:
+            return
+        try:
+            for link in (self._wire.typing, self._wire.output):
+                happened = ready.get(link.fileno(), 0)
+                if happened & select.POLLOUT:
+                    link.flush()
+                if happened & ~select.POLLOUT:
+                    for arrival in self._wire.receive(link):
+                        self._take(arrival, now)
+        except CannotConnect:
+            self._lose_hub()
+        except TektonError as error:
+            self._end = End(f"cannot be shown: {error.message}", error)
+
+    def _take(self, arrival: Arrival, now: float) -> None:
+        if isinstance(arrival, Output):
+            if arrival.is_repaint:
+                self._unsent = 0
+            self._view.show_output(arrival, now)
+        elif isinstance(arrival, ScreenChange):
+            self._view.show_change(arrival)
+        elif isinstance(arrival, TerminalEnd):
+            self._end = end_of(self._info.name, arrival)
+        elif isinstance(arrival, TerminalInfo):
+            self._view.show_state(arrival)
+        else:
+            self._tell_trouble(arrival)
+
+    def _tell_trouble(self, trouble: Trouble) -> None:
+        lost = f"{_keys(trouble.untyped)} not typed: " if trouble.untyped else ""
+        self._view.tell(lost + trouble.error.message)
+        self._view.call()
+
+    def _lose_hub(self) -> None:
+        """Show that the hub is gone; what it may not have typed is never sent again."""
+        if self._wire is not None:
+            self._unsent += self._wire.untyped
+        self._hang_up()
+        self._retry_at = time.monotonic()
+        self._show_loss()
+
+    def _show_loss(self) -> None:
+        words = f"{self._info.name}: the hub is gone, waiting for it; {self._key} leaves"
+        if self._unsent:
+            words = f"{self._info.name}: the hub is gone; {_keys(self._unsent)} not sent"
+            words += f"; {self._key} leaves"
+        self._view.show_loss(words)
+
+    def _hang_up(self) -> None:
+        for link in (self._wire, self._events):
+            if link is not None:
+                link.close()
+        self._wire = self._events = None
+
+    def _take_events(self, events: Link) -> None:
+        try:
+            for event in events.receive():
+                if isinstance(event, ChunkReceived) and isinstance(event.value, Event):
+                    words = self._notices.take(event.value)
+                    if words:
+                        self._view.call(call_person(self._notify, words))
+        except TektonError:
+            events.close()
+            self._events = None
+
+
+def end_of(name: str, end: TerminalEnd) -> End:
+    """Say why nothing more comes of a terminal."""
+    if end.state is TerminalState.LOST:
+        reason = f"{name} is lost: {end.detail or 'what held it has died'}"
+        return End("lost", TektonError(reason, f"`terma restore {name}` runs it anew"))
+    if end.state is TerminalState.EXITED and end.exit_status is not None:
+        return End(f"exited with status {end.exit_status}")
+    return End(end.state.value)
+
+
+def _keys(count: int) -> str:
+    return f"{count} byte{'s' if count != 1 else ''}"
+
+
+@contextmanager
+def _taking_signals() -> Iterator[int]:
+    """Have signals arrive as bytes of a pipe, so that none comes in the middle of something."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    before = {number: signal.signal(number, _note) for number in _TAKEN}
+    before |= {number: signal.signal(number, signal.SIG_IGN) for number in _IGNORED}
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+def _note(number: int, _: object) -> None:
+    """Nothing: the number has been written to the pipe."""

@@ -1,0 +1,77 @@
+"""Telling a person who is attached that another terminal wants them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from backends.cleaning import clean_line
+from backends.protocol.messages import Event
+from backends.protocol.terminals import TerminalState
+
+BELL = b"\x07"
+
+
+class Notices:
+    """Says once for each wait who wants a person; `own` is the terminal they look at."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._told: set[str] = set()
+
+    def take(self, event: Event) -> str | None:
+        """Return what a person should hear of an event `terminal.NAME.state`."""
+        _, _, rest = event.subject.partition(".")
+        name, _, kind = rest.rpartition(".")
+        if kind != "state" or not name:
+            return None
+        if event.data.get("state") != TerminalState.WAITING.value:
+            self._told.discard(name)
+            return None
+        if name in self._told or name == self._own:
+            return None
+        self._told.add(name)
+        return f"{clean_line(name)} wants you"
+
+
+def call_person(how: str, text: str) -> bytes:
+    """Tell a person in the way of the configuration.
+
+    Args:
+        how: As `notify` under `[terma]`.
+        text: Clean, one line.
+
+    Returns:
+        What is to be sent to their terminal.
+    """
+    if how == "none":
+        return b""
+    if how == "osc9":
+        return b"\x1b]9;%s\x1b\\" % text.encode("utf-8", "replace")
+    if how == "desktop" and _tell_desktop(text):
+        return b""
+    return BELL
+
+
+def _tell_desktop(text: str) -> bool:
+    """Start the desktop's own program; returns whether there is one."""
+    command = ["notify-send", "--app-name=terma", "--", text]
+    if sys.platform == "darwin":
+        script = 'on run argv\ndisplay notification (item 1 of argv) with title "terma"\nend run'
+        command = ["osascript", "-e", script, text]
+    _collect_ended()
+    streams = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+    try:
+        os.posix_spawnp(command[0], command, os.environ, file_actions=streams)
+    except OSError:
+        return False
+    return True
+
+
+def _collect_ended() -> None:
+    """Take leave of the programs that were started before."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return

@@ -1,0 +1,110 @@
+"""`terma attach` and `terma next`: a person's own terminal joined to a named one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backends.console import die_of, say
+from backends.errors import NotFound, UsageError
+from terma.options import Debug, Name
+
+if TYPE_CHECKING:
+    from backends.protocol.terminals import TerminalInfo
+    from terma.attach.keys import Key
+
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="Look on; type nothing.")]
+Status = Annotated[bool, typer.Option("--status", help="Show a status line in the last row.")]
+DetachKey = Annotated[str, typer.Option("--key", metavar="KEY", help="The key that lets go.")]
+
+
+def attach(
+    name: Name,
+    read_only: ReadOnly = False,
+    status: Status = False,
+    key: DetachKey = "ctrl-]",
+    debug: Debug = False,
+) -> None:
+    """terma attach alice: joins this terminal to a named one; Ctrl-] lets go of it.
+
+    Pressed twice, Ctrl-] is sent. Several may be attached at once: the terminal has the size of
+    the one who typed last, and others see it in a frame. Ends with status 0, also when the
+    program inside ends: its own status is told.
+    """
+    from backends.client.blocking import BlockingTekton
+    from backends.protocol.terminals import ListTerminals
+    from terma.attach.keys import parse_key
+
+    chosen = parse_key(key)
+    _check_place()
+    with BlockingTekton(is_local=True) as tekton:
+        found = tekton.call(ListTerminals(name=name)).terminals
+    if not found:
+        raise NotFound(f"no terminal named {name!r}", "`terma list` shows all")
+    _join(found[0], chosen, read_only, status)
+
+
+def attach_next(status: Status = False, key: DetachKey = "ctrl-]", debug: Debug = False) -> None:
+    """terma next: joins this terminal to the one that has waited longest for a person.
+
+    Where none waits it says so and ends with status 3.
+    """
+    from backends.client.blocking import BlockingTekton
+    from backends.protocol.terminals import ListTerminals
+    from terma.attach.keys import parse_key
+
+    chosen = parse_key(key)
+    _check_place()
+    with BlockingTekton(is_local=True) as tekton:
+        found = longest_waiting(tekton.call(ListTerminals()).terminals, _own_id())
+    if found is None:
+        raise NotFound("no terminal waits for a person", "`terma list` shows what they do")
+    _join(found, chosen, is_read_only=False, has_status=status)
+
+
+def longest_waiting(
+    terminals: tuple[TerminalInfo, ...], own_id: str | None = None
+) -> TerminalInfo | None:
+    """Return the terminal that has waited longest for a person; never one's own."""
+    from backends.protocol.terminals import TerminalState
+
+    waiting = [
+        info for info in terminals if info.state is TerminalState.WAITING and info.id != own_id
+    ]
+    return min(waiting, key=lambda info: info.state_since, default=None)
+
+
+def _own_id() -> str | None:
+    return os.environ.get("TERMA_INSTANCE")
+
+
+def _check_place() -> None:
+    if not (os.isatty(0) and os.isatty(1)):
+        raise UsageError(
+            "standard input and output have to be a terminal to attach it to another",
+            "`terma screen NAME` shows what a terminal shows, `terma send NAME` types into it",
+        )
+
+
+def _join(info: TerminalInfo, key: Key, is_read_only: bool, has_status: bool) -> None:
+    if info.id == _own_id():
+        raise UsageError(
+            f"this is {info.name} itself: attached to itself, it would show itself for ever",
+            f"run `terma attach {info.name}` outside of it",
+        )
+    from backends.config import load_config
+    from backends.paths import find_paths
+    from terma.attach.client import Attach
+
+    notify = load_config(find_paths().config_file, os.environ).terma.notify
+    say(f"{info.name}: {key} detaches{', nothing is typed' if is_read_only else ''}")
+    end = Attach(info, key, is_read_only, has_status, notify).run()
+    for notice in end.notices:
+        say(f"{info.name}: {notice}")
+    say(f"{info.name}: {end.words}")
+    if end.signal is not None:
+        die_of(end.signal)
+    if end.error is not None:
+        raise end.error

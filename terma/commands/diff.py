@@ -1,0 +1,97 @@
+"""`terma diff`: what the worktree of a terminal has that the commit it began at has not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from backends.client.blocking import BlockingTekton
+from backends.console import die_of
+from backends.errors import NotFound, UsageError
+from backends.protocol.terminals import ListTerminals, Worktree
+from terma.options import Debug, Name
+from terma.worktree import failure, git_environment, run, start
+
+
+def diff(
+    name: Name,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- OPTION...]", help="Options and paths for `git diff`."),
+    ] = None,
+    stat: Annotated[
+        bool, typer.Option("--stat", help="Only which files, and how many lines.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """terma diff bob --stat: what has changed in the git worktree of a terminal since it was made.
+
+    Commits, what is staged and what is not, and new files that git does not ignore. The rest of
+    the line goes to git: `terma diff bob -- --word-diff -- src`.
+    """
+    with BlockingTekton(is_local=True) as tekton:
+        found = tekton.call(ListTerminals(name=name)).terminals
+    if not found:
+        raise NotFound(f"no terminal named {name!r}", "`terma list` shows all")
+    terminal = found[0]
+    if terminal.worktree is None:
+        raise UsageError(
+            f"the terminal {terminal.name!r} has no worktree of its own",
+            "`terma new NAME --worktree BRANCH` makes a terminal that has one",
+        )
+    if not os.path.isdir(terminal.worktree.path):
+        raise NotFound(f"the worktree {terminal.worktree.path} is gone")
+    status = show(terminal.worktree, [*(["--stat"] if stat else []), *(options or ())])
+    if status:
+        raise typer.Exit(status)
+
+
+def show(worktree: Worktree, options: Sequence[str]) -> int:
+    """Have git show the difference, by the user's pager on a terminal; returns its exit status.
+
+    Raises:
+        TektonError: Git cannot look at the worktree.
+    """
+    sys.stdout.flush()
+    with _index_of(worktree.path) as environment:
+        # Ctrl-C is for git and the pager; ours would leave that alone on the terminal
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            with start(
+                worktree.path, "diff", worktree.base, *options, environment=environment
+            ) as process:
+                status = process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    if status < 0:
+        die_of(signal.Signals(-status))
+    return status
+
+
+@contextmanager
+def _index_of(path: str) -> Iterator[dict[str, str]]:
+    """Give an environment in which git knows of new files, too; the user's own index stays."""
+    status, own, complaint = run(path, "rev-parse", "--git-path", "index")
+    if status:
+        raise failure("rev-parse", status, complaint)
+    with tempfile.TemporaryDirectory(prefix="terma-diff-") as folder:
+        index = f"{folder}/index"
+        own = os.path.join(path, own)
+        if os.path.exists(own):
+            shutil.copy2(own, index)
+        environment = git_environment() | {"GIT_INDEX_FILE": index}
+        status, _, complaint = run(
+            path, "-c", "advice.addEmbeddedRepo=false", "add", "--intent-to-add", "--ignore-errors",
+            "--", ".", environment=environment,
+        )  # fmt: skip
+        if status > 1:  # 1: a file of them cannot be read
+            raise failure("add", status, complaint)
+        yield environment

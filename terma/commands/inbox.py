@@ -1,0 +1,229 @@
+"""`terma inbox`, `reply`, `ack` and `whoami`: what a terminal does with its mailbox."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backends.cleaning import clean
+from backends.console import BOLD, ago, paint, say
+from backends.errors import TektonError, UsageError
+from backends.protocol import schema
+from backends.protocol.messages import Ack
+from backends.protocol.terminals import (
+    AcknowledgeMessages,
+    Message,
+    MessageState,
+    ReadInbox,
+    ReplyMessage,
+    WatchInbox,
+    WhoAmI,
+)
+from terma.commands.message import NoStdin, Words, read_text
+from terma.options import Debug, Json
+
+if TYPE_CHECKING:
+    from backends.protocol.terminals import Messages
+
+_INDENT = "    "
+_EVERYTHING = 10_000
+_OPEN = (MessageState.QUEUED, MessageState.SHOWN)
+
+
+def inbox(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A terminal, or user; without it, one's own."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with each that comes.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Also what was acknowledged, answered, or has expired.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option("-n", "--limit", metavar="N", min=1, max=_EVERYTHING, help="At most N.")
+    ] = 100,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; with --watch one object a line.")
+    ] = False,
+    notice: Annotated[
+        bool, typer.Option("--notice", help="One line if there is something new; for prompts.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """terma inbox: the messages that are open, oldest first.
+
+    \b
+    terma inbox --watch --json        a program's way to live on messages
+    terma inbox alice                 look into another mailbox; nothing counts as shown there
+
+    In a terminal that is its own mailbox; elsewhere it is the person's (user). What is queued is
+    shown by that. `terma reply ID TEXT` answers, `terma ack ID` takes a message out.
+    """  # noqa: D301  # the mark keeps a paragraph's lines
+    if notice:
+        if name or watch or whole or as_json:
+            raise UsageError("--notice stands alone", "`terma inbox --notice`")
+        _show_notice()
+    elif watch:
+        if whole:
+            raise UsageError("--watch begins with what is open", "leave --all out")
+        _watch(name, as_json)
+    else:
+        _list(ReadInbox(name=name, is_whole=whole, limit=limit), as_json)
+
+
+def _read(request: ReadInbox, patience_s: float = 10.0) -> Messages:
+    from backends.client.blocking import BlockingTekton
+
+    with BlockingTekton(is_local=True, patience_s=patience_s) as tekton:
+        return tekton.call(request)
+
+
+def _show_notice() -> None:
+    """As `terma.fast` does where it can; a prompt hears nothing of what goes wrong."""
+    from terma.fast import NOTICE_LIMIT, NOTICE_PATIENCE_S, columns, notice
+
+    try:
+        found = _read(ReadInbox(limit=NOTICE_LIMIT), NOTICE_PATIENCE_S).messages
+    except TektonError:
+        return
+    new = [one for one in found if one.state is MessageState.QUEUED]
+    if new:
+        print(notice(len(new), new[-1].sender, new[-1].text, columns()))
+
+
+def _list(request: ReadInbox, as_json: bool) -> None:
+    found = _read(request)
+    if as_json:
+        print(json.dumps(schema.encode(found.messages), indent=1))
+    elif found.messages:
+        now = time.time()
+        print("\n\n".join(as_text(message, now) for message in found.messages))
+    elif sys.stdout.isatty():
+        whose = "" if request.name is None else f" for {found.mailbox}"
+        say(f"no messages{whose}" + ("" if request.is_whole else "; --all shows those that ended"))
+    if found.left_out:
+        say(f"{found.left_out} more are not shown; `terma inbox -n N` shows N")
+
+
+def _watch(name: str | None, as_json: bool) -> None:
+    from backends.client.blocking import BlockingTekton
+
+    is_first = True
+    with BlockingTekton(is_local=True) as tekton:
+        for item in tekton.stream(WatchInbox(name=name)):
+            if isinstance(item, Ack):
+                return
+            if as_json:
+                print(json.dumps(schema.encode(item)), flush=True)
+                continue
+            print(("" if is_first else "\n") + as_text(item, time.time()), flush=True)
+            is_first = False
+
+
+def as_text(message: Message, now: float) -> str:
+    """Return a message as a person reads it: a line about it, then its text, indented."""
+    words = [f"from {message.sender}", _age(message.sent_at, now), message.state.value]
+    if message.reply_to:
+        words.append(f"answers {message.reply_to}")
+    if message.expires_at is not None and message.state in _OPEN:
+        words.append(f"expires in {ago(max(message.expires_at - now, 0))}")
+    head = f"{message.id}  {clean(', '.join(words))}"
+    if message.state is MessageState.QUEUED:
+        head = paint(head, BOLD)
+    lines = [head, *_indented(message.text, _INDENT)]
+    if message.answer is not None:
+        first, *others = _indented(message.answer, _INDENT + "  ")
+        lines += [f"{_INDENT}> {first.strip()}", *others]
+    return "\n".join(lines)
+
+
+def _age(at: float, now: float) -> str:
+    return "now" if now - at < 1 else f"{ago(now - at)} ago"
+
+
+def _indented(text: str, indent: str) -> list[str]:
+    return [(indent + line).rstrip() for line in clean(text).strip("\n").split("\n")]
+
+
+def reply(
+    id_: Annotated[
+        str, typer.Argument(metavar="ID", help="A message of one's own, or how its id begins.")
+    ],
+    words: Words = None,
+    no_stdin: NoStdin = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """terma reply k4tz "merged": answer a message; its sender gets that as a message.
+
+    Prints the id of the reply. Four characters of an id are enough, where no other begins so.
+    """
+    from backends.client.blocking import BlockingTekton
+    from backends.fast import to_unicode
+
+    text = read_text(words, no_stdin, quiet=False, whom=to_unicode(id_), command="reply")
+    with BlockingTekton(is_local=True) as tekton:
+        sent = tekton.call(ReplyMessage(id=to_unicode(id_), text=text))
+    print(json.dumps(schema.encode(sent)) if as_json else sent.id)
+
+
+def acknowledge(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Messages of one's own, or how their ids begin."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
+    debug: Debug = False,
+) -> None:
+    """terma ack k4tz 7mq2: take messages out of the inbox; they have been read.
+
+    Their senders can see that. `terma inbox --all` still shows them.
+    """
+    from backends.fast import to_unicode
+
+    if bool(ids) == everything:
+        raise UsageError(
+            "ids and --all contradict each other" if ids else "name the messages, or --all",
+            "`terma inbox` shows their ids",
+        )
+    if everything:
+        count = _acknowledge_all()
+        say(f"{count} {'message' if count == 1 else 'messages'} acknowledged")
+    else:
+        _acknowledge([to_unicode(one) for one in ids or ()])
+
+
+def _acknowledge(ids: list[str]) -> None:
+    from backends.client.blocking import BlockingTekton
+
+    with BlockingTekton(is_local=True) as tekton:
+        tekton.call(AcknowledgeMessages(ids=tuple(ids)))
+
+
+def _acknowledge_all() -> int:
+    """Take out all that are there now, but none that comes meanwhile."""
+    count, last = 0, None
+    while found := _read(ReadInbox(limit=_EVERYTHING)).messages:
+        last = last or found[-1].number
+        ids = [one.id for one in found if one.number <= last]
+        if not ids:
+            break
+        _acknowledge(ids)
+        count += len(ids)
+    return count
+
+
+def whoami(as_json: Json = False, debug: Debug = False) -> None:
+    """terma whoami: the name of the terminal that this runs in; elsewhere, user.
+
+    With --json also its id, its roles, how many messages are open, and how it is known.
+    """
+    from backends.client.blocking import BlockingTekton
+
+    with BlockingTekton(is_local=True) as tekton:
+        found = tekton.call(WhoAmI())
+    print(json.dumps(schema.encode(found), indent=1) if as_json else found.name)

@@ -1,0 +1,209 @@
+"""`terma log`: what a terminal has ever shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backends.cleaning import clean_line
+from backends.console import DIM, RED, has_color, paint
+from backends.errors import UsageError
+from terma.options import Debug, Json, Name
+from terma.times import read_span, show_time
+
+if TYPE_CHECKING:
+    from backends.protocol.terminals import LogLine, ReadLines
+    from terma.recorded import Frame
+
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="From then on: 1h, 10m, '2026-11-20 14:00'."),
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Up to then, in the same form.")
+]
+
+
+def log(
+    name: Name,
+    since: Since = None,
+    until: Until = None,
+    grep: Annotated[
+        str | None,
+        typer.Option("--grep", metavar="PATTERN", help="Only lines with this regular expression."),
+    ] = None,
+    ignore_case: Annotated[
+        bool, typer.Option("-i", "--ignore-case", help="Capitals are as good in PATTERN.")
+    ] = False,
+    tail: Annotated[
+        int, typer.Option("-n", "--tail", metavar="N", min=0, help="The last N; 0 is all of them.")
+    ] = 0,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more comes.")] = False,
+    timestamps: Annotated[
+        bool, typer.Option("-t", "--timestamps", help="When each line was complete.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The bytes, as programs put them out.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="--raw onto a terminal, too.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """terma log alice --grep error --since 1h: what alice has shown, line by line.
+
+    A closed terminal has a log, too, for as long as the configuration says.
+    """
+    from backends.protocol.terminals import ReadLines
+
+    begin, end = read_span(since, until, time.time())
+    if raw:
+        if grep is not None or tail or timestamps or as_json:
+            raise UsageError(
+                "--raw has bytes, not lines", "leave out --grep, --tail, --timestamps and --json"
+            )
+        _pour(name, begin, end, follow, force)
+        return
+    pattern = None if grep is None else _compile(grep, ignore_case)
+    lines = _Lines(pattern, timestamps, as_json)
+    if follow:
+        _follow(ReadLines(name=name, since=begin, until=end), pattern, tail, lines)
+        return
+    request = ReadLines(
+        name=name, since=begin, until=end, pattern=grep, ignores_case=ignore_case, limit=tail
+    )
+    for line in _read(request):
+        lines.show(line)
+
+
+def _compile(pattern: str, ignores_case: bool) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE if ignores_case else 0)
+    except (re.error, OverflowError, RecursionError) as error:
+        place = getattr(error, "pos", None)
+        at = "" if place is None else f" at character {place + 1}"
+        raise UsageError(
+            f"--grep {pattern!r} is no regular expression: {getattr(error, 'msg', error)}{at}",
+            "a backslash before a character means the character itself",
+        ) from error
+
+
+class _Lines:
+    """Prints lines, with what was looked for marked on a terminal."""
+
+    def __init__(self, pattern: re.Pattern[str] | None, has_times: bool, is_json: bool) -> None:
+        self._pattern = pattern if has_color(sys.stdout) else None
+        self._has_times = has_times
+        self._is_json = is_json
+
+    def show(self, line: LogLine) -> None:
+        """Print one."""
+        if self._is_json:
+            print(json.dumps({"at": line.at, "offset": line.offset, "text": line.text}))
+            return
+        text = clean_line(line.text)
+        if self._pattern is not None:
+            text = mark(text, self._pattern)
+        print(f"{paint(show_time(line.at), DIM)}  {text}" if self._has_times else text)
+
+
+def mark(text: str, pattern: re.Pattern[str]) -> str:
+    """Return a text, which has no sequences yet, with every match in colour."""
+    return pattern.sub(lambda found: f"\x1b[1;{RED}m{found[0]}\x1b[0m" if found[0] else "", text)
+
+
+def _read(request: ReadLines) -> Iterator[LogLine]:
+    from backends.client.blocking import BlockingTekton
+    from backends.protocol.terminals import LogLines
+
+    with BlockingTekton(is_local=True) as tekton:
+        for item in tekton.stream(request):
+            if isinstance(item, LogLines):
+                yield from item.lines
+
+
+def _follow(request: ReadLines, pattern: re.Pattern[str] | None, tail: int, lines: _Lines) -> None:
+    """Show the lines there are, then each as it is complete, until the terminal ends."""
+    from collections import deque
+
+    from terma.recorded import read_frames
+
+    news = read_frames(request.name, None, request.until, _last_byte(request.name), follows=True)
+    follower = _Follower(request)
+    kept: deque[LogLine] | None = deque(maxlen=tail) if tail else None
+    for reached, is_whole in _steps(news):
+        new = follower.read(reached, is_whole)
+        wanted: Iterator[LogLine] = filter(
+            lambda line: not pattern or pattern.search(clean_line(line.text)), new
+        )
+        if kept is not None:  # of what was there, the last; of what comes, all
+            kept.extend(wanted)
+            wanted, kept = iter(kept), None
+        for line in wanted:
+            lines.show(line)
+        sys.stdout.flush()
+
+
+def _last_byte(name: str) -> int:
+    """Return the offset of the last byte that a terminal has put out so far."""
+    from backends.client.blocking import BlockingTekton
+    from backends.protocol.terminals import ListTerminals
+
+    with BlockingTekton(is_local=True) as tekton:
+        return max(tekton.call(ListTerminals(name=name)).terminals[0].end - 1, 0)
+
+
+def _steps(news: Iterator[Frame]) -> Iterator[tuple[float, bool]]:
+    """Yield how far the log reaches, and whether its last line is complete; at the end, all."""
+    for frame in news:
+        yield frame.end, frame.data.endswith(b"\n")
+    yield math.inf, True
+
+
+class _Follower:
+    """Reads the lines that have become complete since it last did."""
+
+    def __init__(self, request: ReadLines) -> None:
+        self._request = request
+        self._seen = -1
+
+    def read(self, reached: float, is_whole: bool) -> Iterator[LogLine]:
+        """Yield what is new up to an offset; the last line only where it is complete."""
+        held: LogLine | None = None
+        for line in _read(self._request):
+            if line.offset <= self._seen:
+                continue
+            if held is not None:
+                yield self._noted(held)
+            if line.offset > reached:
+                return
+            held = line
+        if held is not None and is_whole:
+            yield self._noted(held)
+
+    def _noted(self, line: LogLine) -> LogLine:
+        self._seen = line.offset
+        self._request = replace(self._request, since=line.at)
+        return line
+
+
+def _pour(name: str, since: float | None, until: float | None, follows: bool, force: bool) -> None:
+    from terma.recorded import read_frames
+
+    if sys.stdout.isatty() and not force:
+        raise UsageError(
+            "the bytes could do anything to this terminal",
+            f"`terma replay {name}` plays them safely; --force writes them all the same",
+        )
+    for frame in read_frames(name, since, until, follows=follows):
+        sys.stdout.buffer.write(frame.data)
+        if follows:
+            sys.stdout.buffer.flush()
+    sys.stdout.buffer.flush()

@@ -1,0 +1,265 @@
+"""One client: its frames, and the terminals whose output it follows."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+
+from terma.ptyhost import frames
+from terma.ptyhost.loop import READ, WRITE, Loop
+from terma.ptyhost.terminal import Terminal
+
+_IS_LINUX = sys.platform == "linux"
+_AT_ONCE = 256 << 10
+_PIECE = 64 << 10
+_SMALL = 4 << 10
+_ENOUGH = 256 << 10
+_TOO_MUCH = 8 << 20
+_TURNS = 8
+
+
+class Channel:
+    """Where a client has got to in the output of a terminal; what comes next is read when sent."""
+
+    __slots__ = ("_news", "is_behind", "number", "position", "sizes", "terminal")
+
+    def __init__(
+        self, number: int, terminal: Terminal, position: int, news: Callable[[Channel], None]
+    ) -> None:
+        self.number, self.terminal, self.position = number, terminal, position
+        self.sizes = terminal.size_at(position)
+        self._news = news
+        self.is_behind = False
+        terminal.followers.append(self._on_news)
+
+    def _on_news(self) -> None:
+        if not self.is_behind:
+            self._news(self)
+
+    def close(self) -> None:
+        """Follow no more."""
+        if self._on_news in self.terminal.followers:
+            self.terminal.followers.remove(self._on_news)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has all there is."""
+        terminal = self.terminal
+        return self.position >= terminal.end and self.sizes >= terminal.sizes_ever
+
+    def next(self) -> bytes:
+        """Return the next frame: a size that holds from here on, a gap, or output."""
+        terminal = self.terminal
+        until = terminal.end
+        if self.sizes < terminal.sizes_ever:
+            offset, columns, rows = terminal.size(self.sizes)
+            if offset <= self.position:
+                self.sizes = max(self.sizes, terminal.sizes_ever - len(terminal.sizes)) + 1
+                return frames.message(
+                    {"event": "size", "channel": self.number, "offset": self.position,
+                     "columns": columns, "rows": rows}
+                )  # fmt: skip
+            until = offset
+        offset, data = terminal.read(self.position, min(_PIECE, max(until - self.position, 1)))
+        if offset > self.position:
+            self.position = offset
+            self.sizes = terminal.size_at(offset)
+            return frames.message({"event": "trimmed", "channel": self.number, "oldest": offset})
+        head = frames.OUTPUT_HEAD.pack(self.number, self.position)
+        self.position += len(data)
+        return frames.frame(frames.OUTPUT, head, data)
+
+
+class Connection:
+    """The socket of a client; what it is sent waits here only so far as it is no output."""
+
+    def __init__(
+        self, peer: socket.socket, loop: Loop,
+        on_frame: Callable[[Connection, int, bytes], None],
+        on_close: Callable[[Connection], None],
+    ) -> None:  # fmt: skip
+        self.pid = pid_of(peer)
+        self.channels: dict[int, Channel] = {}
+        self._socket, self._loop = peer, loop
+        self._on_frame, self._on_close = on_frame, on_close
+        self._splitter = frames.Splitter(frames.MAX_REQUEST)
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._out = bytearray()
+        self._behind: deque[Channel] = deque()
+        self._ends: dict[str, bytes] = {}
+        self._events = READ
+        self.is_closed = False
+        peer.setblocking(False)
+        loop.watch(peer.fileno(), READ, self._on_ready)
+
+    def send(self, fields: dict[str, object]) -> None:
+        """Send a reply or an event."""
+        self.send_frame(frames.message(fields))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a frame; a client that reads none of what it asked for is hung up on."""
+        if self.is_closed:
+            return
+        self._out += frame
+        if len(self._out) > _TOO_MUCH:
+            self.close()
+        else:
+            self._loop.at_last(self._pump)
+
+    def send_exit(self, terminal: str, event: dict[str, object]) -> None:
+        """Send that a terminal has ended, behind the output of it that is on its way."""
+        if self._waits_for(terminal):
+            self._ends[terminal] = frames.message(event)
+        else:
+            self.send(event)
+
+    def follow(self, number: int, terminal: Terminal, offset: int) -> None:
+        """Send the output of a terminal from an offset on."""
+        self.unfollow(number)
+        self.channels[number] = Channel(number, terminal, offset, self._on_news)
+        self._on_news(self.channels[number])
+
+    def unfollow(self, number: int) -> None:
+        """Send no more of a channel."""
+        channel = self.channels.pop(number, None)
+        if channel:
+            channel.close()
+            self._behind = deque(one for one in self._behind if one is not channel)
+            self._send_end(channel.terminal.id)
+
+    def close(self) -> None:
+        """Hang up; what waits is dropped."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._loop.watch(self._socket.fileno(), 0, self._on_ready)
+        for channel in self.channels.values():
+            channel.close()
+        self.channels.clear()
+        self._behind.clear()
+        self._frames.clear()
+        self._out.clear()
+        self._socket.close()
+        self._on_close(self)
+
+    def _on_news(self, channel: Channel) -> None:
+        channel.is_behind = True
+        # A few bytes are what somebody waits for; they do not stand in line behind a flood.
+        if channel.terminal.end - channel.position < _SMALL:
+            self._behind.appendleft(channel)
+        else:
+            self._behind.append(channel)
+        self._loop.at_last(self._pump)
+
+    def _on_ready(self, ready: int) -> None:
+        if ready & READ:
+            self._receive()
+        if ready & WRITE and not self.is_closed:
+            self._loop.at_last(self._pump)
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        try:
+            self._frames.extend(self._splitter.split(data))
+        except frames.FrameError:
+            self.close()
+            return
+        self._answer()
+
+    def _answer(self) -> None:
+        """Take what was asked, for as long as the client reads the answers."""
+        while self._frames and len(self._out) < _ENOUGH:
+            try:
+                self._on_frame(self, *self._frames.popleft())
+            except frames.FrameError:
+                self.close()
+
+    def _pump(self) -> None:
+        # A channel that is fed as fast as it is emptied must not keep the loop here.
+        for _ in range(_TURNS):
+            self._fill()
+            if not self._flush():
+                break
+        self._answer()
+        self._plan()
+
+    def _plan(self) -> None:
+        if self.is_closed:
+            return
+        if not self._out and (self._behind or self._frames):
+            self._loop.at_last(self._pump)
+        events = (WRITE if self._out else 0) | (0 if self._frames else READ)
+        if events and events != self._events:
+            self._events = events
+            self._loop.watch(self._socket.fileno(), events, self._on_ready)
+
+    def _fill(self) -> None:
+        while self._behind and len(self._out) < _ENOUGH:
+            channel = self._behind.popleft()
+            if not channel.is_done:
+                self._out += channel.next()
+            if not channel.is_done:
+                self._behind.append(channel)
+                continue
+            channel.is_behind = False
+            self._send_end(channel.terminal.id)
+
+    def _flush(self) -> bool:
+        """Send what waits; returns whether there was something and all of it is gone."""
+        if not self._out:
+            return False
+        try:
+            sent = self._socket.send(self._out)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            self.close()
+            return False
+        del self._out[:sent]
+        return not self._out
+
+    def _send_end(self, terminal: str) -> None:
+        if terminal in self._ends and not self._waits_for(terminal):
+            self.send_frame(self._ends.pop(terminal))
+
+    def _waits_for(self, terminal: str) -> bool:
+        return any(channel.terminal.id == terminal for channel in self._behind)
+
+
+def pid_of(peer: socket.socket) -> int:
+    """Return the pid at the other end, 0 where the system does not tell."""
+    if _IS_LINUX:
+        return _credentials(peer)[0]
+    try:
+        # sys/un.h: SOL_LOCAL, LOCAL_PEERPID.
+        return int(peer.getsockopt(0, 2))
+    except OSError:
+        return 0
+
+
+def is_ours(peer: socket.socket) -> bool:
+    """Tell whether the other end is a process of this user."""
+    if _IS_LINUX:
+        return _credentials(peer)[1] == os.getuid()
+    # unix(4): LOCAL_PEERCRED gives a struct xucred, version and user first.
+    credentials = peer.getsockopt(0, 1, 76)
+    return len(credentials) >= 8 and struct.unpack("iI", credentials[:8])[1] == os.getuid()
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int]:
+    """Return pid and user (unix(7), SO_PEERCRED)."""
+    packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, user, _ = struct.unpack("iII", packed)
+    return pid, user

@@ -1,0 +1,165 @@
+"""Playing a recording at the pace at which it was made, faster or slower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from backends.cleaning import clean_line
+from terma.harmless import ENTER, LEAVE, Harmless
+from terma.recorded import Frame
+from terma.stage import QUIT, Incoming, Stage
+from terma.times import show_time
+
+SKIP_S = 5.0
+"""Seconds of the recording that the right arrow passes over."""
+
+_SLOWEST, _FASTEST = 1 / 16, 1024.0
+_FASTER = frozenset({b"+", b"="})
+_RIGHT = frozenset({b"\x1b[C", b"\x1bOC"})
+
+
+class Pace:
+    """When what comes next in a recording is due; every `now` is a steady clock's, in seconds.
+
+    Args:
+        speed: Seconds of the recording in one second; 0 waits for nothing.
+        idle_limit_s: The longest pause, in seconds of the recording.
+    """
+
+    def __init__(self, speed: float, idle_limit_s: float) -> None:
+        self.speed = speed
+        self.is_paused = False
+        self._idle_limit_s = idle_limit_s
+        self._at: float | None = None  # where in the recording we are
+        self._left_s = 0.0  # of the recording, until the next is due
+        self._counted_at = 0.0
+        self._skip_until: float | None = None
+
+    def expect(self, at: float, now: float) -> None:
+        """Say when in the recording the next output was put out."""
+        if self._at is None:
+            self._counted_at = now
+        else:
+            self._count(now)
+            # What came late does not count: `_left_s` may be below 0, but not by much.
+            self._left_s = max(self._left_s, -0.1 * self.speed)
+            self._left_s += min(max(at - self._at, 0.0), self._idle_limit_s)
+        self._at = at
+
+    def wait_s(self, now: float) -> float | None:
+        """Return how long it is until the next is due, `None` for as long as it is paused."""
+        if self._skip_until is not None and self._at is not None:
+            if self._at < self._skip_until:
+                self._left_s = 0.0
+                return 0.0
+            self._skip_until, self._left_s = None, 0.0
+        if self.is_paused:
+            return None
+        self._count(now)
+        return max(self._left_s / self.speed, 0.0) if self.speed else 0.0
+
+    def pause(self, now: float) -> None:
+        """Pause, or go on."""
+        self._count(now)
+        self.is_paused = not self.is_paused
+
+    def change_speed(self, factor: float, now: float) -> None:
+        """Play that much faster from here on."""
+        self._count(now)
+        if self.speed:
+            self.speed = min(max(self.speed * factor, _SLOWEST), _FASTEST)
+
+    def skip(self) -> None:
+        """Pass over some seconds of the recording, without a pause."""
+        self._skip_until = max(self._skip_until or 0.0, self._at or 0.0) + SKIP_S
+
+    def _count(self, now: float) -> None:
+        if not self.is_paused:
+            self._left_s -= (now - self._counted_at) * self.speed
+        self._counted_at = now
+
+
+class Player:
+    """Plays frames on a stage; keys pause, step, skip, and change the speed.
+
+    Args:
+        name: Whose recording it is.
+        frames: What is played, oldest first.
+        pace: How fast.
+        clock: A steady clock, in seconds.
+    """
+
+    def __init__(
+        self, name: str, frames: Iterator[Frame], pace: Pace, clock: Callable[[], float]
+    ) -> None:
+        self._name = clean_line(name)
+        self._frames = Incoming(frames)
+        self._pace = pace
+        self._clock = clock
+        self._filter = Harmless()
+        self._title = ""
+        self._began_at: float | None = None
+        self.shown: Frame | None = None
+        """The last frame that was shown."""
+
+    def play(self) -> None:
+        """Play to the end, or until a person has seen enough; the terminal is as before then."""
+        with Stage(ENTER, LEAVE) as stage:
+            if self._play_all(stage) and stage.has_keys:
+                _, rows = stage.size()
+                end = f" the end of {self._name}: any key leaves "
+                stage.write(f"\x1b[!p\x1b[r\x1b[{rows};1H\x1b[7m{end}\x1b[m".encode())
+                while not stage.wait()[0]:
+                    pass
+
+    def _play_all(self, stage: Stage) -> bool:
+        """Tell whether the end was reached."""
+        frame: Frame | None = None
+        while True:
+            due_s = None if frame is None else self._pace.wait_s(self._clock())
+            key, has_come = stage.wait(self._frames if frame is None else None, due_s)
+            if key in QUIT:
+                return False
+            is_step = self._press(key) and frame is not None
+            if has_come:
+                if not (taken := self._frames.take()):
+                    return True
+                frame = taken[0]
+                self._pace.expect(frame.at, self._clock())
+            elif frame is not None and (is_step or self._pace.wait_s(self._clock()) == 0):
+                self._show(frame, stage)
+                frame = None
+            self._tell_position(stage)
+
+    def _press(self, key: bytes) -> bool:
+        """Do what a key says; tells whether it wants the next frame at once."""
+        now = self._clock()
+        if key == b" ":
+            self._pace.pause(now)
+        elif key in _FASTER or key == b"-":
+            self._pace.change_speed(2.0 if key in _FASTER else 0.5, now)
+        elif key in _RIGHT:
+            self._pace.skip()
+        elif key == b"." and not self._pace.is_paused:
+            self._pace.pause(now)
+        return key == b"."
+
+    def _show(self, frame: Frame, stage: Stage) -> None:
+        stage.write(self._filter.feed(frame.data))
+        self._began_at = frame.at if self._began_at is None else self._began_at
+        self.shown = frame
+
+    def _tell_position(self, stage: Stage) -> None:
+        """Write into the title where we are, whenever that changes."""
+        if self.shown is None or self._began_at is None:
+            return
+        seconds = max(int(self.shown.at - self._began_at), 0)
+        facts = [f"{self._name} {seconds // 60}:{seconds % 60:02}", show_time(self.shown.at)]
+        facts.append("paused" if self._pace.is_paused else f"{self._pace.speed:g}x")
+        columns, rows = stage.size()
+        if self.shown.columns > columns or self.shown.rows > rows:
+            facts.append(f"needs {self.shown.columns} x {self.shown.rows}")
+        title = ", ".join(facts)
+        if title != self._title:
+            self._title = title
+            stage.write(f"\x1b]2;{title}\x1b\\".encode())

@@ -1,0 +1,217 @@
+"""A screen worker: it emulates many terminals for a hub, one request after another.
+
+Hostile output may abort this process, so it holds nothing that the hub could not have it work out
+again. It ends with its hub: at the end of its standard input, which is the socket to it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from backends.protocol.terminals import Screen
+from terma.screen import wire
+from terma.screen.base import ScreenEngine
+from terma.screen.rendering import KEPT_ROWS, Renderer
+
+MAX_MEMORY = 2 << 30
+"""Bytes of address space: an engine that goes mad must not take the machine with it."""
+
+MAX_STATE = 512 << 20
+"""Bytes of a state once unpacked."""
+
+_COMPRESSION = 1
+
+
+class Terminal:
+    """An emulated terminal and what its watchers have seen of it."""
+
+    def __init__(self, engine: ScreenEngine, size: tuple[int, int], scrollback: int) -> None:
+        self.engine = engine
+        self.size = size
+        self.scrollback = scrollback
+        self.seen: dict[int, Screen] = {}
+        self.renderer: Renderer | None = None
+
+    def resize(self, columns: int, rows: int) -> bool:
+        """Take a size; tell whether it is another one."""
+        if self.size == (columns, rows):
+            return False
+        self.engine.resize(columns, rows)
+        self.size = (columns, rows)
+        return True
+
+
+class Worker:
+    """The terminals of a worker by id, and how each request is answered."""
+
+    def __init__(self) -> None:
+        self._terminals: dict[str, Terminal] = {}
+        self._answers: dict[
+            str, Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
+        ] = {
+            name: getattr(self, f"_{name}")
+            for name in "load feed show changes forget repaint dump drop lines".split()
+        }
+
+    def answer(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Answer a request; an engine that raises starts anew, and the answer says so."""
+        try:
+            return self._answers[head["do"]](head, data)
+        except Exception as error:  # noqa: BLE001  # an engine raises what it likes
+            reason = f"{type(error).__name__}: {error}"
+            terminal = self._terminals.pop(head["id"], None)
+            if terminal is not None:
+                terminal.engine.close()
+            return {"failed": reason[:500]}, b""
+
+    def _load(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        self._drop(head, b"")
+        columns, rows, scrollback = head["columns"], head["rows"], head["scrollback"]
+        if head.get("is_log"):
+            scrollback = KEPT_ROWS
+        engine = new_engine(head["engine"], columns, rows, scrollback)
+        if data:
+            try:
+                if head["state_of"] != engine.NAME:
+                    raise ValueError(f"a snapshot of {head['state_of']}")
+                engine.load(_unpacked(data))
+            except ValueError as error:
+                engine.close()
+                return {"broken": str(error)[:500]}, b""
+        terminal = Terminal(engine, (columns, rows), scrollback)
+        if head.get("is_log"):
+            terminal.renderer = Renderer(engine)
+        self._terminals[head["id"]] = terminal
+        return {"engine": engine.NAME}, b""
+
+    def _feed(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        terminal = self._terminals[head["id"]]
+        start = 0
+        for columns, rows, length in head["parts"]:
+            terminal.resize(columns, rows)
+            terminal.engine.feed(data[start : start + length])
+            start += length
+        return {}, b""
+
+    def _show(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        screen = self._terminals[head["id"]].engine.show(head["scrollback"])
+        return {"screen": wire.pack_screen(screen)}, b""
+
+    def _changes(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        terminal = self._terminals[head["id"]]
+        before = terminal.seen.get(head["watcher"])
+        now = terminal.seen[head["watcher"]] = terminal.engine.show()
+        if before is None or _shape(before) != _shape(now):
+            return {"screen": wire.pack_screen(now)}, b""
+        rows = [
+            [index, wire.pack_row(row)]
+            for index, (row, old) in enumerate(zip(now.lines, before.lines, strict=True))
+            if row is not old and row != old
+        ]
+        if not rows and wire.pack_cursor(before) == wire.pack_cursor(now):
+            return {}, b""
+        return {"rows": rows, **wire.pack_cursor(now)}, b""
+
+    def _forget(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        terminal = self._terminals.get(head["id"])
+        if terminal is not None:
+            terminal.seen.pop(head["watcher"], None)
+        return {}, b""
+
+    def _repaint(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        return {}, self._terminals[head["id"]].engine.repaint()
+
+    def _dump(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        terminal = self._terminals[head["id"]]
+        state = zlib.compress(terminal.engine.dump(), _COMPRESSION)
+        columns, rows = terminal.size
+        return {"columns": columns, "rows": rows, "engine": terminal.engine.NAME}, state
+
+    def _drop(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        terminal = self._terminals.pop(head["id"], None)
+        if terminal is not None:
+            terminal.engine.close()
+        return {}, b""
+
+    def _lines(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        terminal = self._terminals[head["id"]]
+        renderer = terminal.renderer
+        assert renderer is not None
+        lines: list[tuple[float, int, str]] = []
+        start = 0
+        for offset, at, columns, rows, length in head["parts"]:
+            if terminal.size != (columns, rows):
+                terminal.size = (columns, rows)
+                lines += renderer.resize(columns, rows)
+            lines += renderer.feed(offset, at, data[start : start + length])
+            start += length
+        if head["is_last"]:
+            lines += renderer.finish()
+        return {"lines": lines}, b""
+
+
+def new_engine(name: str, columns: int, rows: int, scrollback: int) -> ScreenEngine:
+    """Return an engine; where ghostty is not installed, bittty's."""
+    if name == "ghostty":
+        try:
+            from terma.screen.ghostty import GhosttyEngine
+        except (ImportError, OSError):  # no wheel for this machine, or its library does not load
+            pass
+        else:
+            return GhosttyEngine(columns, rows, scrollback)
+    from terma.screen.bittty import BitttyEngine
+
+    return BitttyEngine(columns, rows, scrollback)
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer requests until the hub is gone."""
+    worker = Worker()
+    with connection, connection.makefile("rb") as requests:
+        while len(lengths := requests.read(wire.LENGTHS.size)) == wire.LENGTHS.size:
+            head_size, data_size = wire.LENGTHS.unpack(lengths)
+            head, data = json.loads(requests.read(head_size)), requests.read(data_size)
+            if len(data) < data_size:
+                break
+            connection.sendall(wire.frame(*worker.answer(head, data)))
+
+
+def limit() -> None:
+    """Leave no core, take no more memory than we should, and die with the hub."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    except (OSError, ValueError):
+        pass  # macOS refuses it; the limit is a second net only
+    if sys.platform == "linux":
+        import ctypes
+
+        # prctl(2): PR_SET_PDEATHSIG is 1. It reaches a worker that an engine keeps busy for ever.
+        ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+
+
+def _shape(screen: Screen) -> tuple[int, int, bool]:
+    return screen.columns, screen.rows, screen.is_alternate
+
+
+def _unpacked(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    try:
+        state = unpacker.decompress(data, MAX_STATE)
+    except zlib.error as error:
+        raise ValueError(f"a broken snapshot: {error}") from error
+    if not unpacker.eof:
+        raise ValueError("a broken snapshot: it is cut off or too long")
+    return state
+
+
+if __name__ == "__main__":
+    limit()
+    serve(socket.socket(fileno=0))

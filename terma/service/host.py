@@ -1,0 +1,471 @@
+"""The hub's line to ptyhost: it finds it, starts it, and speaks its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from backends.errors import (
+    Busy,
+    ConnectionLost,
+    NotFound,
+    TektonError,
+    TimedOut,
+    UsageError,
+)
+from backends.paths import Paths, private_folder
+from backends.runtime import is_private
+from terma.ptyhost import frames
+
+PROGRAM = Path(frames.__file__).with_name("__main__.py")
+"""ptyhost, to be run by its path."""
+
+_START_S = 10.0
+_TRY_AGAIN_S = 0.02
+_IS_HELD = 3
+_MAX_REPLY = 256 << 20
+
+_HINTS: Mapping[str, tuple[type[TektonError], str | None]] = {
+    "not_found": (NotFound, "`terma list` shows the terminals that are there"),
+    "exists": (UsageError, None),
+    "usage": (UsageError, None),
+    "no_program": (NotFound, "name a program that is on your PATH, or its full path, after `--`"),
+    "no_folder": (NotFound, "`--cwd` names the folder to start in"),
+    "no_terminal": (TektonError, "end what you no longer need: `terma close NAME`"),
+    "ended": (TektonError, "`terma restore NAME` runs it anew"),
+    "line_too_long": (UsageError, "send it in shorter lines, or from a file"),
+    "busy": (Busy, "its program does not read what is typed; `terma attach NAME` shows it"),
+    "unknown_op": (
+        TektonError,
+        "an older ptyhost holds your terminals; it is replaced once all of them are closed",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What is to run in a terminal.
+
+    `environment` is packed as environ(7) has it. Without a `log` nothing is written down.
+    `exit_file` gets how the program ended; by default it is `exit.json` in the log's folder.
+    `meta` is kept for `list`, as it is.
+    """
+
+    terminal: str
+    command: tuple[str, ...]
+    folder: str
+    environment: bytes
+    columns: int = 80
+    rows: int = 24
+    log: Path | None = None
+    log_bytes: int = 64_000_000
+    exit_file: Path | None = None
+    meta: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """How a program ended: by a status or a signal's name; its output ended at `end`."""
+
+    status: int | None
+    signal: str | None
+    end: int
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosted:
+    """A terminal that ptyhost holds; what an older one does not tell has its default."""
+
+    terminal: str
+    pid: int = 0
+    columns: int = 80
+    rows: int = 24
+    oldest: int = 0
+    end: int = 0
+    input: int = 0
+    meta: Any = None
+    started_at: float = 0.0
+    active_at: float = 0.0
+    foreground: int = 0
+    canonical: bool = False
+    exit: Exit | None = None
+    log_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """Output from `offset` on, which is later than asked for where that is not kept any more."""
+
+    offset: int
+    data: bytes
+    oldest: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How many processes ended with a terminal, and the pids of those that are still there."""
+
+    ended: int
+    left: tuple[int, ...]
+
+
+def _ignore(*_: Any) -> None:
+    """Until the owner has said what is to be done."""
+
+
+class Host:
+    """The hub's line to ptyhost.
+
+    The owner sets what is called before it connects; each is called in the loop and must be
+    quick. Every request raises `ConnectionLost` where the line is down or goes down.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._socket = paths.socket("ptyhost", is_ci=False)
+        self._line: _Line | None = None
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._channels: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._starting = asyncio.Lock()
+        self.pid = 0
+        """Of ptyhost; 0 while not connected."""
+        self.ops: frozenset[str] = frozenset()
+        """The requests it knows."""
+        self.on_output: Callable[[str, int, bytes], None] = _ignore
+        self.on_size: Callable[[str, int, int, int], None] = _ignore
+        self.on_trimmed: Callable[[str, int], None] = _ignore
+        self.on_exit: Callable[[str, int | None, str | None, int], None] = _ignore
+        self.on_log: Callable[[str, str | None], None] = _ignore
+        self.on_lost: Callable[[str], None] = _ignore
+
+    # -- the line -----------------------------------------------------------------------------
+
+    async def connect(self) -> bool:
+        """Connect to the ptyhost that runs; `False` where none does.
+
+        Raises:
+            TektonError: The runtime folder is not this user's alone.
+        """
+        async with self._starting:
+            return await self._connect()
+
+    async def start(self) -> None:
+        """Connect, and start a ptyhost where none runs.
+
+        Raises:
+            TimedOut: It did not come.
+            TektonError: It could not be started; the message tells why.
+        """
+        async with self._starting:
+            deadline = asyncio.get_running_loop().time() + _START_S
+            while not await self._connect():
+                if asyncio.get_running_loop().time() > deadline:
+                    raise TimedOut(f"ptyhost was not there within {_START_S:g} s", self._hint())
+                if await asyncio.to_thread(self._launch) == _IS_HELD:
+                    await asyncio.sleep(_TRY_AGAIN_S)  # somebody else is starting it
+
+    async def disconnect(self) -> None:
+        """Hang up; ptyhost goes on, and `on_lost` is not called."""
+        line, self._line = self._line, None
+        if line:
+            line.transport.close()
+            self._forget_line("the line to ptyhost was closed")
+
+    async def _connect(self) -> bool:
+        if self._line:
+            return True
+        if not self._is_there():
+            return False
+        loop = asyncio.get_running_loop()
+        try:
+            path = os.fspath(self._socket)
+            _, self._line = await loop.create_unix_connection(lambda: _Line(self), path)
+        except OSError:
+            return False
+        try:
+            said = await asyncio.wait_for(self._ask("hello", version=frames.VERSION), _START_S)
+        except ConnectionLost:
+            return False  # it was about to end
+        except TimeoutError:
+            await self.disconnect()
+            raise TimedOut(f"ptyhost did not answer within {_START_S:g} s", self._hint()) from None
+        self.pid = int(said.get("pid", 0))
+        self.ops = frozenset(said.get("ops", ()))
+        return True
+
+    def _is_there(self) -> bool:
+        folder = os.fspath(self._paths.runtime)
+        if not os.path.lexists(self._socket):
+            return False
+        if not is_private(folder):
+            raise TektonError(
+                f"{folder} is not a folder of this user alone",
+                "somebody may have put it there; remove it, or set TEKTON_HOME",
+            )
+        return True
+
+    def _hint(self) -> str:
+        return f"what it said is in {self._paths.logs / 'ptyhost.out'}"
+
+    def _launch(self) -> int:
+        """Run the program, which leaves a ptyhost behind; returns its status, 0 or `_IS_HELD`."""
+        private_folder(self._paths.runtime)
+        private_folder(self._paths.logs)
+        said = self._paths.logs / "ptyhost.out"
+        with said.open("ab") as output:
+            try:
+                status = subprocess.run(
+                    [sys.executable, "-I", "-S", "-X", "utf8", os.fspath(PROGRAM), os.fspath(self._socket)],
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+                    start_new_session=True, timeout=_START_S, check=False,
+                    env={"PATH": os.environ.get("PATH", os.defpath)},
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired as error:
+                raise TimedOut(f"ptyhost did not start within {_START_S:g} s") from error
+            except OSError as error:
+                raise TektonError(f"ptyhost cannot be started: {error.strerror}") from error
+        if status not in (0, _IS_HELD):
+            last = said.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise TektonError(f"ptyhost cannot start: {last[0]}", self._hint())
+        return status
+
+    def _lost(self, line: _Line, reason: str) -> None:
+        if line is self._line:
+            was_up, self._line = bool(self.pid), None
+            self._forget_line(reason)
+            if was_up:
+                self.on_lost(reason)
+
+    def _forget_line(self, reason: str) -> None:
+        self.pid, self.ops = 0, frozenset()
+        self._channels.clear()
+        self._numbers.clear()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(_line_is_down(reason))
+
+    # -- requests -----------------------------------------------------------------------------
+
+    async def list(self) -> list[Hosted]:
+        """List what it holds, those too whose program has ended."""
+        answer = await self._ask("list")
+        return [_hosted(fields) for fields in answer.get("terminals", ())]
+
+    async def open(self, opening: Opening) -> int:
+        """Open a terminal; returns the program's pid, once it runs.
+
+        Raises:
+            NotFound: The program or the folder is not there.
+            TektonError: The system has no terminal left, or cannot start a process.
+        """
+        answer = await self._ask(
+            "open", terminal=opening.terminal, command=opening.command, folder=opening.folder,
+            environment=base64.b64encode(opening.environment).decode(),
+            columns=opening.columns, rows=opening.rows, meta=opening.meta,
+            log=opening.log and os.fspath(opening.log), log_bytes=opening.log_bytes,
+            exit_file=opening.exit_file and os.fspath(opening.exit_file),
+        )  # fmt: skip
+        return int(answer["pid"])
+
+    async def follow(self, terminal: str, offset: int) -> int:
+        """Have the output handed to `on_output`, from an offset on, or from the oldest one kept.
+
+        Returns the offset that it begins at. A second call begins again there.
+        """
+        await self.unfollow(terminal)
+        number = next(self._ids)
+        self._channels[number], self._numbers[terminal] = terminal, number
+        try:
+            while True:
+                answer = await self._ask(
+                    "subscribe", terminal=terminal, channel=number, offset=offset
+                )
+                if not answer.get("trimmed"):
+                    return offset
+                offset = int(answer["oldest"])
+        except BaseException:
+            self._drop_channel(terminal, number)
+            raise
+
+    async def unfollow(self, terminal: str) -> None:
+        """Have no more output handed over; nothing happens where none was."""
+        number = self._numbers.get(terminal)
+        if number is not None:
+            self._drop_channel(terminal, number)
+            await self._ask("unsubscribe", channel=number)
+
+    def _drop_channel(self, terminal: str, number: int) -> None:
+        self._channels.pop(number, None)
+        if self._numbers.get(terminal) == number:
+            del self._numbers[terminal]
+
+    async def read(self, terminal: str, offset: int, limit: int) -> Read:
+        """Read at most `limit` bytes of output, 1 MiB at once; nothing at the end."""
+        while True:
+            answer = await self._ask("read", terminal=terminal, offset=offset, limit=limit)
+            if isinstance(answer, Read):
+                return answer
+            offset = int(answer["oldest"])
+
+    async def write(self, terminal: str, data: bytes, whole_lines: bool = False) -> int:
+        """Type into a terminal; returns all that was ever typed there, once it has taken this.
+
+        Raises:
+            UsageError: With `whole_lines`, a line is longer than the terminal takes.
+            Busy: Too much waits to be typed there.
+        """
+        if whole_lines:
+            packed = base64.b64encode(data).decode()
+            answer = await self._ask("write", terminal=terminal, data=packed, whole_lines=True)
+        else:
+            number, future = self._expect()
+            name = terminal.encode()
+            head = frames.INPUT_HEAD.pack(number, len(name))
+            self._send(frames.frame(frames.INPUT, head, name, data))
+            answer = await self._answer(number, future)
+        return int(answer.get("input", 0))
+
+    async def resize(self, terminal: str, columns: int, rows: int) -> None:
+        """Give a terminal another size."""
+        await self._ask("resize", terminal=terminal, columns=columns, rows=rows)
+
+    async def signal(self, terminal: str, signal: str) -> None:
+        """Send a signal, `INT` or `SIGINT`, to what is in the foreground."""
+        await self._ask("signal", terminal=terminal, signal=signal)
+
+    async def set_meta(self, terminal: str, meta: Any) -> None:
+        """Replace what is kept beside a terminal."""
+        await self._ask("meta", terminal=terminal, meta=meta)
+
+    async def close(self, terminal: str, grace_s: float = 2.0) -> Ended:
+        """End every process of a terminal: hang up, and kill after a time (seconds)."""
+        answer = await self._ask("close", terminal=terminal, grace_s=grace_s)
+        return Ended(int(answer["ended"]), tuple(answer["left"]))
+
+    async def forget(self, terminal: str) -> None:
+        """Forget a terminal whose program has ended; its log is left."""
+        self._channels.pop(self._numbers.pop(terminal, 0), None)
+        await self._ask("forget", terminal=terminal)
+
+    # -- frames -------------------------------------------------------------------------------
+
+    async def _ask(self, op: str, **arguments: Any) -> Any:
+        number, future = self._expect()
+        self._send(frames.message({"id": number, "op": op, **arguments}))
+        return await self._answer(number, future)
+
+    def _expect(self) -> tuple[int, asyncio.Future[Any]]:
+        if not self._line:
+            raise _line_is_down("ptyhost is not connected")
+        number = next(self._ids)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        return number, future
+
+    async def _answer(self, number: int, future: asyncio.Future[Any]) -> Any:
+        try:
+            return await future
+        finally:
+            self._waiting.pop(number, None)
+
+    def _send(self, frame: bytes) -> None:
+        cast("_Line", self._line).transport.write(frame)
+
+    def _on_frame(self, kind: int, payload: bytes) -> None:
+        if kind == frames.OUTPUT:
+            channel, offset = frames.OUTPUT_HEAD.unpack_from(payload)
+            terminal = self._channels.get(channel)
+            if terminal is not None:
+                self.on_output(terminal, offset, payload[frames.OUTPUT_HEAD.size :])
+        elif kind == frames.READ:
+            number, offset, oldest, end = frames.READ_HEAD.unpack_from(payload)
+            self._resolve(number, Read(offset, payload[frames.READ_HEAD.size :], oldest, end))
+        elif kind == frames.MESSAGE:
+            fields: dict[str, Any] = frames.fields_of(payload)
+            if "event" in fields:
+                self._on_event(fields)
+            elif "error" in fields:
+                self._resolve(fields["id"], _error_of(fields["error"]))
+            else:
+                self._resolve(fields["id"], fields["ok"])
+
+    def _resolve(self, number: int, answer: Any) -> None:
+        future = self._waiting.pop(number, None)
+        if future is None or future.done():
+            return  # whoever asked has given up
+        if isinstance(answer, TektonError):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    def _on_event(self, fields: dict[str, Any]) -> None:
+        event = fields["event"]
+        if event == "exit":
+            self.on_exit(
+                fields["terminal"], fields.get("status"), fields.get("signal"), fields["end"]
+            )
+        elif event == "log":
+            self.on_log(fields["terminal"], fields.get("error"))
+        elif fields.get("channel") in self._channels:
+            terminal = self._channels[fields["channel"]]
+            if event == "size":
+                self.on_size(terminal, fields["offset"], fields["columns"], fields["rows"])
+            elif event == "trimmed":
+                self.on_trimmed(terminal, fields["oldest"])
+
+
+class _Line(asyncio.Protocol):
+    """The connection itself."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._splitter = frames.Splitter(_MAX_REPLY)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for kind, payload in self._splitter.split(data):
+                self._host._on_frame(kind, payload)
+        except (frames.FrameError, KeyError) as error:
+            self.transport.abort()
+            self._host._lost(self, f"ptyhost sent what cannot be understood: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._host._lost(self, f"ptyhost has hung up{f': {exc}' if exc else ''}")
+
+
+def _line_is_down(reason: str) -> ConnectionLost:
+    return ConnectionLost(reason, "`terma list` shows what is left; `terma restore` reopens it")
+
+
+def _error_of(fields: Mapping[str, Any]) -> TektonError:
+    kind, message = str(fields.get("kind")), str(fields.get("message"))
+    error, hint = _HINTS.get(kind, (TektonError, None))
+    return error(message, hint)
+
+
+def _hosted(fields: Mapping[str, Any]) -> Hosted:
+    known = {name: fields[name] for name in Hosted.__dataclass_fields__ if name in fields}
+    end = fields.get("exit")
+    if end:
+        known["exit"] = Exit(
+            status=end.get("status"), signal=end.get("signal"), end=end.get("end", 0),
+            at=end.get("at", 0.0),
+        )  # fmt: skip
+    return Hosted(**known)

@@ -1,0 +1,458 @@
+"""`terma attach` on a real terminal, with a hub whose side the test plays."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends.errors import ConnectionLost, NotFound, TektonError
+from backends.protocol.terminals import (
+    AttachTerminal,
+    Output,
+    ResizeTerminal,
+    TerminalEnd,
+    TerminalInfo,
+    TerminalState,
+    WatchScreen,
+    WriteTerminal,
+)
+from tests.backends.services import StageContext
+from tests.terma.attach.staged import COMMAND, ID, StagedHermes, StagedTerma, Window, serving
+
+ATTACH = [*COMMAND, "attach", "alice"]
+MODES = (1, 1000, 1002, 1003, 1004, 1006, 1049, 2004, 2026)
+
+
+@pytest.fixture
+def context() -> StageContext:
+    return StageContext()
+
+
+@pytest.fixture
+def terma(context: StageContext) -> Iterator[StagedTerma]:
+    service = StagedTerma(context)
+    with serving(service):
+        yield service
+
+
+class Windows:
+    """Opens windows, and closes them all."""
+
+    def __init__(self) -> None:
+        self._open: list[Window] = []
+
+    def __call__(self, *arguments: str, **options: int) -> Window:
+        environment = dict(os.environ) | {"TERM": "xterm-256color"}
+        environment.pop("TERMA_INSTANCE", None)
+        window = Window([*ATTACH, *arguments], environment, **options)
+        self._open.append(window)
+        return window
+
+    def close(self) -> None:
+        """End what is still open."""
+        for window in self._open:
+            window.close()
+
+
+@pytest.fixture
+def attach() -> Iterator[Windows]:
+    windows = Windows()
+    yield windows
+    windows.close()
+
+
+def attached(attach: Windows, terma: StagedTerma, *arguments: str, **options: int) -> Window:
+    """Open a window and wait until it shows the terminal."""
+    before = terma.attached
+    window = attach(*arguments, **options)
+    window.wait_until(lambda: terma.attached > before, "the terminal is attached to")
+    return window
+
+
+def test_it_shows_the_terminal_and_what_comes(attach: Windows, terma: StagedTerma) -> None:
+    terma.put(b"already here\r\n")
+    window = attached(attach, terma)
+    window.wait_text("already here")
+    assert b"alice: Ctrl-] detaches\r\n" in window.shown
+    assert "detaches" not in window.text, "the line has scrolled away"
+    terma.put(b"\x1b[31mred\x1b[0m and \xe2\x82\xac")
+    window.wait_text("red and €")
+    assert b"\x1b[31mred\x1b[0m and \xe2\x82\xac" in window.shown
+
+
+def test_keys_arrive_one_by_one_and_joined(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    terma.holds_writes = True
+    window.type("a")
+    window.wait_until(lambda: terma.count(WriteTerminal) == 1, "the first key")
+    window.type("b\x03")
+    window.type("\x1a\r")
+    terma.put(b"shown")
+    window.wait_text("shown")
+    assert terma.count(WriteTerminal) == 1
+    terma.release()
+    window.wait_until(lambda: terma.typed == b"ab\x03\x1a\r", "all keys")
+    assert terma.count(WriteTerminal) <= 3
+
+
+def test_a_large_paste_arrives_whole(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    text = "".join(f"{number:07d}\n" for number in range(20_000))
+    window.paste(text.encode())
+    window.wait_until(lambda: len(terma.typed) >= len(text), "the whole paste")
+    assert terma.typed == text.encode()
+
+
+@pytest.mark.parametrize("press", ["\x1d", "\x1b[93;5u", "\x1b[27;5;93~"])
+def test_the_key_detaches_and_everything_is_restored(
+    press: str, attach: Windows, terma: StagedTerma
+) -> None:
+    window = attach()
+    before = window.attributes
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    assert window.attributes != before
+    for mode in MODES:
+        terma.put(b"\x1b[?%dh" % mode)
+    terma.put(b"\x1b[?25l\x1b=\x1b[>5u\x1b[5;10r\x1b[?6h\x1b[31;1m\x1b[4h\x1b]2;theirs\x07inside")
+    window.wait_text("inside")
+    assert all(window.mode(mode) for mode in MODES)
+    window.type(press)
+    assert window.wait() == 0
+    assert "alice: detached" in window.text
+    assert window.attributes == before
+    assert not any(window.mode(mode) for mode in (*MODES, 66, 6)), "modes are left"
+    assert window.mode(25), "the cursor is hidden"
+    control = window.engine._control()
+    assert b"\x1b[5;10r" not in control
+    assert window.shown.count(b"\x1b[22;0t") == window.shown.count(b"\x1b[23;0t") == 1
+
+
+def test_the_way_out_restores_after_a_sequence_that_was_cut(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma)
+    terma.put(b"text\x1b]52;c;AAAA")
+    window.wait_for(b"AAAA")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "alice: detached" in window.text
+
+
+def test_pressed_twice_it_is_typed(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    window.type("\x1d\x1dx")
+    window.wait_until(lambda: terma.typed == b"\x1dx", "the key")
+
+
+def test_within_a_paste_it_is_text(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    window.type("\x1b[200~a\x1db\x1b[201~")
+    window.wait_until(lambda: terma.typed == b"\x1b[200~a\x1db\x1b[201~", "the paste")
+
+
+def test_another_key_may_be_chosen(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma, "--key", "ctrl-a")
+    assert b"alice: Ctrl-A detaches" in window.shown
+    window.type("\x1d")
+    window.wait_until(lambda: terma.typed == b"\x1d", "the usual key")
+    window.type("\x01")
+    assert window.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "words", "status"),
+    [
+        (TerminalEnd(state=TerminalState.EXITED, exit_status=3), "alice: exited with status 3", 0),
+        (TerminalEnd(state=TerminalState.CLOSED), "alice: closed", 0),
+        (TerminalEnd(state=TerminalState.LOST, detail="ptyhost died"), "ptyhost died", 1),
+    ],
+)
+def test_at_the_end_it_says_why(
+    end: TerminalEnd, words: str, status: int, attach: Windows, terma: StagedTerma
+) -> None:
+    window = attach()
+    before = window.attributes
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    terma.put(b"last words")
+    terma.tell(end)
+    assert window.wait() == status
+    assert "last words" in window.text
+    assert words in window.text
+    assert ("terma restore alice" in window.text) == (status == 1)
+    assert window.attributes == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_signals_restore_and_end_it(number: int, attach: Windows, terma: StagedTerma) -> None:
+    window = attach()
+    before = window.attributes
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    terma.put(b"\x1b[?1049h\x1b[?1003hfull")
+    window.wait_text("full")
+    os.kill(window.pid, number)
+    assert window.wait() == -number
+    assert window.attributes == before
+    assert not window.mode(1049)
+    assert not window.mode(1003)
+
+
+def test_a_stop_from_outside_is_not_obeyed(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    os.kill(window.pid, signal.SIGTSTP)
+    window.type("x")
+    window.wait_until(lambda: terma.typed == b"x", "the key")
+
+
+def test_a_window_that_is_closed_ends_it(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    assert window.hang_up() == -signal.SIGHUP
+
+
+def test_a_hub_that_dies_is_waited_for(attach: Windows, context: StageContext) -> None:
+    first, second = StagedTerma(context), StagedTerma(context)
+    with serving(first):
+        window = attached(attach, first)
+        first.holds_writes = True
+        first.put(b"the screen\r\nstays")
+        window.wait_text("stays")
+        window.type("never sent")
+        window.wait_until(lambda: first.count(WriteTerminal) == 1, "the write")
+    window.wait_text("the hub is gone")
+    window.wait_text("not sent")
+    assert "the screen\nstays" in window.text
+    bells = window.shown.count(b"\x07")
+    window.type("x")
+    window.wait_until(lambda: window.shown.count(b"\x07") > bells, "a bell")
+    second.put_before(b"the screen\r\nis back")
+    with serving(second):
+        window.wait_text("is back")
+        assert "the hub is gone" not in window.text
+        window.type("y")
+        window.wait_until(lambda: second.typed, "a key")
+        assert second.typed == b"y"
+        window.type("\x1d")
+        assert window.wait() == 0
+
+
+def test_while_the_hub_is_gone_the_key_leaves(attach: Windows, context: StageContext) -> None:
+    service = StagedTerma(context)
+    with serving(service):
+        window = attach()
+        before = window.attributes
+        window.wait_until(lambda: service.attached, "the terminal is attached to")
+    window.wait_text("Ctrl-] leaves")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert window.attributes == before
+    assert "the hub is gone" not in window.text
+
+
+def test_a_terminal_that_is_gone_with_the_hub_ends_it(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    terma.attach_error = NotFound("no terminal named 'alice'", "`terma list` shows all")
+    terma.tell(ConnectionLost("the hub is stopped"))
+    assert window.wait() == 3
+    assert "no terminal named 'alice'" in window.text
+
+
+def test_keys_that_are_refused_are_told_of_and_not_sent_later(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma)
+    terma.write_error = TektonError("nothing reads here")
+    window.type("abc")
+    window.wait_for(b"3 bytes not typed: nothing reads here")
+    terma.write_error = None
+    window.type("d")
+    window.wait_until(lambda: terma.typed == b"d", "the next key")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "alice: 3 bytes not typed: nothing reads here" in window.text
+
+
+def test_the_terminal_takes_the_size_of_the_window(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma, columns=100, rows=30)
+    assert terma.size == (100, 30)
+    window.resize(90, 20)
+    window.wait_until(lambda: terma.size == (90, 20), "the size")
+    terma.put(b"\x1b[20;1Hbottom")
+    window.wait_text("bottom")
+    assert terma.count(WatchScreen) == 0
+
+
+def test_a_resize_storm_ends_with_the_last_size(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    for columns in range(40, 140):
+        window.resize(columns, 30)
+    window.wait_until(lambda: terma.size == (139, 30), "the last size")
+    assert terma.count(ResizeTerminal) <= 100
+    terma.put(b"\x1b[30;130Hthe end")
+    window.wait_text("the end")
+
+
+def test_another_size_is_shown_in_a_frame_until_one_types(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma, columns=100, rows=30)
+    terma.put(b"\x1b[?1000hhello")
+    window.wait_text("hello")
+    terma.resize(60, 10)
+    window.wait_text("alice is 60 x 10")
+    assert not window.mode(1000), "the mouse would report places of another size"
+    window.wait_until(lambda: window.text.split("\n")[29] == "·" * 100, "the whole frame")
+    assert window.text.split("\n")[0] == "hello".ljust(60) + "·" * 40
+    terma.put(b"\x1b[10;1Hone\r\ntwo")
+    window.wait_text("two")
+    assert window.text.split("\n")[8].startswith("one ")
+    window.type("k")
+    window.wait_until(lambda: terma.size == (100, 30), "the window's size")
+    window.wait_until(lambda: "·" not in window.text, "no frame")
+    window.wait_until(lambda: window.mode(1000), "the mouse is the program's again")
+    assert terma.typed == b"k"
+
+
+def test_of_a_larger_terminal_the_part_with_the_cursor_is_shown(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    terma.resize(120, 40)
+    terma.put(b"top\x1b[38;101Hcursor")
+    window = attached(attach, terma, "--read-only")
+    window.wait_text("cursor")
+    assert terma.size == (120, 40)
+    assert "top" not in window.text
+    assert "alice is 120 x 40" in window.text.split("\n")[23]
+    window.type("x")
+    window.wait_for(b"\x07")
+    assert terma.typed == b""
+    window.resize(120, 40)
+    window.wait_text("top")
+    window.wait_until(lambda: "alice is" not in window.text, "no frame")
+    assert terma.size == (120, 40)
+
+
+def test_ten_megabytes_arrive_byte_for_byte(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    burst = b"".join(b"line %09d of many more\r\n" % number for number in range(360_000))
+    for at in range(0, len(burst), 200_000):
+        terma.put(burst[at : at + 200_000])
+    terma.put(b"that was all")
+    assert burst in window.take(b"that was all")
+
+
+def test_keys_count_while_output_is_stuck(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    for _ in range(40):
+        terma.put(b"y\r\n" * 30_000)
+    window.type("\x03")
+    terma.wait_until(lambda: terma.typed == b"\x03", "Ctrl-C")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "alice: detached" in window.text
+
+
+def test_nothing_of_ours_is_on_the_screen(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    terma.put(b"\x1b[2J\x1b[Hinside")
+    window.wait_text("inside")
+    assert window.text.split() == ["inside"]
+
+
+def test_a_status_line_has_the_last_row(attach: Windows, terma: StagedTerma) -> None:
+    terma.info = dataclasses.replace(terma.info, unread=2, attached=3)
+    window = attached(attach, terma, "--status", rows=10)
+    assert terma.size == (80, 9)
+    window.wait_text("alice | idle | 2 unread | 2 others attached")
+    terma.put(b"\x1b[r\x1b[999;1H" + b"".join(b"row %d\r\n" % n for n in range(50)) + b"end")
+    window.wait_text("end")
+    lines = window.text.split("\n")
+    assert lines[8] == "end"
+    assert lines[7] == "row 49"
+    assert "alice | idle" in lines[9]
+    terma.put(b"\x1bc\x1b[?1049h\x1b[2Jfull")
+    window.wait_text("full")
+    window.wait_until(lambda: "alice | idle" in window.text.split("\n")[9], "the line is back")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "alice | idle" not in window.text
+    assert b"\x1b[1;9r" not in window.engine._control()
+
+
+def test_notices_of_the_hub_are_told(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    terma.tell(Output(offset=0, notice="the recording has stopped"))
+    window.wait_for(b"\x1b]2;alice: the recording has stopped\x1b\\")
+    assert "recording" not in window.text
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "alice: the recording has stopped" in window.text
+
+
+def test_another_terminal_that_waits_rings_once(
+    attach: Windows, context: StageContext, tekton_home: Path
+) -> None:
+    (tekton_home / "config").mkdir(exist_ok=True)
+    (tekton_home / "config" / "config.toml").write_text('[terma]\nnotify = "osc9"\n')
+    service, hermes = StagedTerma(context), StagedHermes(context)
+    with serving(service, hermes):
+        window = attached(attach, service)
+        window.wait_until(lambda: hermes.subscribers, "a subscriber")
+        hermes.publish("terminal.alice.state", state="waiting")
+        for _ in range(3):
+            hermes.publish("terminal.bob.state", state="waiting", source="bell")
+        hermes.publish("terminal.bob.state", state="idle")
+        hermes.publish("terminal.bob.state", state="waiting")
+        hermes.publish("terminal.carol.state", state="waiting")
+        window.wait_for(b"\x1b]9;carol wants you\x1b\\")
+        assert window.shown.count(b"\x1b]9;bob wants you\x1b\\") == 2
+        assert b"alice wants you" not in window.shown
+        window.type("\x1d")
+        assert window.wait() == 0
+
+
+def test_a_notice_waits_for_the_end_of_a_sequence(attach: Windows, context: StageContext) -> None:
+    service, hermes = StagedTerma(context), StagedHermes(context)
+    with serving(service, hermes):
+        window = attached(attach, service)
+        window.wait_until(lambda: hermes.subscribers, "a subscriber")
+        service.put(b"a\x1b]2;a title that ")
+        window.wait_for(b"title that ")
+        hermes.publish("terminal.bob.state", state="waiting")
+        service.put(b"goes on\x1b\\b")
+        window.wait_for(b"goes on\x1b\\b\x07")
+        assert b"\x1b]2;a title that goes on\x1b\\b\x07" in window.shown
+
+
+def test_a_terminal_is_not_attached_to_itself(attach: Windows, terma: StagedTerma) -> None:
+    window = Window(ATTACH, dict(os.environ) | {"TERMA_INSTANCE": ID})
+    assert window.wait() == 2
+    assert b"this is alice itself" in window.shown
+    assert terma.count(AttachTerminal) == 0
+    window.close()
+
+
+def test_next_attaches_to_the_one_that_has_waited_longest(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    terma.info = dataclasses.replace(terma.info, state=TerminalState.WAITING, state_since=50.0)
+    terma.others = (
+        TerminalInfo(name="bob", id="b", state=TerminalState.WAITING, state_since=70.0),
+        TerminalInfo(name="carol", id="c", state=TerminalState.BUSY, state_since=10.0),
+    )
+    window = Window([*COMMAND, "next"])
+    window.wait_for(b"alice: Ctrl-] detaches")
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    window.type("\x1d")
+    assert window.wait() == 0
+    window.close()
+
+
+def test_next_says_where_none_waits(terma: StagedTerma) -> None:
+    window = Window([*COMMAND, "next"])
+    assert window.wait() == 3
+    assert b"no terminal waits for a person" in window.shown
+    window.close()

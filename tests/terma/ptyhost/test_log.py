@@ -1,0 +1,134 @@
+"""The log: segments and times on a real disk."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from terma.ptyhost.log import RECORD, Log
+
+SIZE = (80, 24)
+
+
+def whole(log: Log) -> dict[int, bytes]:
+    """All that is kept, by offset."""
+    found, offset = {}, 0
+    while piece := log.read(offset, 1 << 20):
+        found[piece[0]] = piece[1]
+        offset = piece[0] + len(piece[1])
+    return found
+
+
+def records(file: Path) -> list[tuple[int, float, int, int]]:
+    return list(RECORD.iter_unpack(file.read_bytes()))
+
+
+def name(offset: int, kind: str) -> str:
+    return f"{offset:020d}.{kind}"
+
+
+@pytest.fixture
+def file_limit() -> Iterator[None]:
+    """Files grow no longer than 100,000 bytes; what goes beyond is cut short."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_offsets_go_on_where_the_folder_ended(tmp_path: Path) -> None:
+    first = Log(str(tmp_path / "log"), 1_000_000)
+    first.append(0, b"one", 1.0, SIZE)
+    first.close()
+    second = Log(str(tmp_path / "log"), 1_000_000)
+    assert second.end == 3
+    second.append(3, b"two", 2.0, SIZE)
+    assert whole(second) == {0: b"one", 3: b"two"}
+    assert sorted(file.name for file in (tmp_path / "log").glob("*.log")) == [
+        name(0, "log"), name(3, "log"),
+    ]  # fmt: skip
+    assert {oct(file.stat().st_mode & 0o777) for file in (tmp_path / "log").iterdir()} == {"0o600"}
+
+
+def test_a_record_says_when_a_byte_came_and_how_large_the_terminal_was(tmp_path: Path) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"a", 10.0, SIZE)
+    log.append(1, b"b", 10.005, SIZE)  # too soon for a record of its own
+    log.append(2, b"c", 10.02, SIZE)
+    log.resize(3, 10.021, (100, 30))
+    log.append(3, b"d", 10.022, (100, 30))
+    assert records(tmp_path / name(0, "times")) == [
+        (0, 10.0, 80, 24), (2, 10.02, 80, 24), (3, 10.021, 100, 30),
+    ]  # fmt: skip
+
+
+def test_the_oldest_segments_go_and_the_rest_stays_below_the_limit(tmp_path: Path) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    piece = bytes(range(256)) * 40
+    for number in range(400):
+        log.append(number * len(piece), piece, float(number), SIZE)
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1_000_000 + len(piece)
+    kept = whole(log)
+    assert min(kept) == log.segments[0].start > 0
+    assert b"".join(kept.values()) == (piece * 400)[min(kept) :]
+    assert sum(map(len, kept.values())) > 800_000
+    for segment in log.segments:
+        assert records(tmp_path / name(segment.start, "times"))[0][0] == segment.start
+
+
+def test_a_write_that_is_cut_short_shifts_no_offset(tmp_path: Path, file_limit: None) -> None:
+    log = Log(str(tmp_path), 64_000_000)
+    text = os.urandom(150_000)
+    with pytest.raises(OSError, match="File too large"):
+        log.append(0, text, 1.0, SIZE)
+    assert log.end == 100_000
+    log.append(150_000, b"behind the gap", 2.0, SIZE)
+    assert whole(log) == {0: text[:100_000], 150_000: b"behind the gap"}
+    assert whole(Log(str(tmp_path), 64_000_000)) == whole(log)
+
+
+def test_a_segment_that_gets_no_byte_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / name(0, "times")).mkdir()
+    log = Log(str(tmp_path), 1_000_000)
+    with pytest.raises(OSError, match="directory"):
+        log.append(0, b"x", 1.0, SIZE)
+    assert not list(tmp_path.glob("*.log"))
+    (tmp_path / name(0, "times")).rmdir()
+    log.append(0, b"x", 1.0, SIZE)
+    assert whole(log) == {0: b"x"}
+
+
+def test_a_log_that_was_removed_while_it_is_written_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    log = Log(str(folder), 1_000_000)
+    log.append(0, b"gone", 1.0, SIZE)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    with pytest.raises(OSError, match="removed"):
+        log.append(4, b"lost", 2.0, SIZE)
+    log.append(8, b"back", 3.0, SIZE)
+    assert whole(log) == {8: b"back"}
+
+
+def test_a_segment_that_somebody_cut_short_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"0123456789", 1.0, SIZE)
+    log.append(20, b"more", 2.0, SIZE)
+    os.truncate(tmp_path / name(0, "log"), 4)
+    assert whole(log) == {0: b"0123", 20: b"more"}
+    assert log.read(24, 10) is None
+
+
+def test_what_is_no_segment_is_left_alone(tmp_path: Path) -> None:
+    for stranger in ("exit.json", "1.log", "x" * 20 + ".log", name(7, "log")):
+        (tmp_path / stranger).touch()
+    log = Log(str(tmp_path), 1_000_000)
+    assert (log.end, log.segments) == (0, [])
