@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 
 ENTER = b"\x1b[22;0t\x1b[?1049h\x1b[H\x1b[2J"
 """Saves the title and turns to the alternate screen, where a replay is shown."""
@@ -56,9 +57,14 @@ _SIZES = frozenset("34568")  # DECDHL, DECSWL, DECDWL, DECALN
 
 
 class Harmless:
-    """Filters a recording, which may be cut into pieces anywhere."""
+    """Filters a recording, which may be cut into pieces anywhere.
 
-    def __init__(self) -> None:
+    Args:
+        screens: What is written for a mode of the alternate screen, by mode and `h` or `l`.
+    """
+
+    def __init__(self, screens: Mapping[tuple[str, str], str] | None = None) -> None:
+        self._screens = _OTHER_SCREEN if screens is None else screens
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""  # the beginning of a sequence whose end is to come
         self._string_end: re.Pattern[str] | None = None  # what ends the string that we are in
@@ -88,16 +94,15 @@ class Harmless:
             self._hidden = 0
             return string.end()
         found = _CSI.match(text, at)
-        rewritten = _csi
-        if found is None:
-            found, rewritten = _ESCAPE.match(text, at), _escape
+        is_escape = found is None
+        found = found or _ESCAPE.match(text, at)
         if found is None:
             shown.append(_C1.get(text[at], ""))
             return at + 1
         if found.end() == len(text) and not found[found.lastindex or 0]:
             self._held = found[0]
         else:
-            shown.append(rewritten(found))
+            shown.append(_escape(found) if is_escape else _csi(found, self._screens))
         return found.end()
 
     def _skip(self, end: re.Pattern[str], text: str, at: int) -> int:
@@ -111,10 +116,10 @@ class Harmless:
         return stop + 1 if found and found[0] != "\x1b" else stop
 
 
-def _csi(found: re.Match[str]) -> str:
+def _csi(found: re.Match[str], screens: Mapping[tuple[str, str], str]) -> str:
     parameters, intermediate, final = found.groups()
     if parameters[:1] == "?":
-        return _private(parameters[1:], intermediate, final)
+        return _private(parameters[1:], intermediate, final, screens)
     if not _NUMBERS.fullmatch(parameters):
         return ""
     if intermediate:
@@ -132,13 +137,15 @@ def _csi(found: re.Match[str]) -> str:
     return f"\x1b[{parameters}{intermediate}{final}" if is_known else ""
 
 
-def _private(parameters: str, intermediate: str, final: str) -> str:
+def _private(
+    parameters: str, intermediate: str, final: str, screens: Mapping[tuple[str, str], str]
+) -> str:
     if intermediate or final not in ("h", "l"):
         is_erasing = final in ("J", "K") and not intermediate and parameters in ("", "0", "1", "2")
         return f"\x1b[?{parameters}{final}" if is_erasing else ""
     written = ""
     for mode in parameters.split(";"):
-        written += _OTHER_SCREEN.get((mode, final), "")
+        written += screens.get((mode, final), "")
         if mode in _MODES:
             written += f"\x1b[?{mode}{final}"
     return written

@@ -98,6 +98,7 @@ class Player:
         self._clock = clock
         self._filter = Harmless()
         self._title = ""
+        self._steps = 0  # frames that are shown next, paused or not
         self._began_at: float | None = None
         self.shown: Frame | None = None
         """The last frame that was shown."""
@@ -117,22 +118,23 @@ class Player:
         frame: Frame | None = None
         while True:
             due_s = None if frame is None else self._pace.wait_s(self._clock())
-            key, has_come = stage.wait(self._frames if frame is None else None, due_s)
-            if key in QUIT:
+            keys, has_come = stage.wait(self._frames if frame is None else None, due_s)
+            if not QUIT.isdisjoint(keys):
                 return False
-            is_step = self._press(key) and frame is not None
+            for key in keys:
+                self._press(key)
             if has_come:
                 if not (taken := self._frames.take()):
                     return True
                 frame = taken[0]
                 self._pace.expect(frame.at, self._clock())
-            elif frame is not None and (is_step or self._pace.wait_s(self._clock()) == 0):
+            if frame is not None and (self._steps or self._pace.wait_s(self._clock()) == 0):
                 self._show(frame, stage)
                 frame = None
             self._tell_position(stage)
 
-    def _press(self, key: bytes) -> bool:
-        """Do what a key says; tells whether it wants the next frame at once."""
+    def _press(self, key: bytes) -> None:
+        """Do what a key says."""
         now = self._clock()
         if key == b" ":
             self._pace.pause(now)
@@ -140,12 +142,14 @@ class Player:
             self._pace.change_speed(2.0 if key in _FASTER else 0.5, now)
         elif key in _RIGHT:
             self._pace.skip()
-        elif key == b"." and not self._pace.is_paused:
-            self._pace.pause(now)
-        return key == b"."
+        elif key == b".":
+            self._steps += 1
+            if not self._pace.is_paused:
+                self._pace.pause(now)
 
     def _show(self, frame: Frame, stage: Stage) -> None:
         stage.write(self._filter.feed(frame.data))
+        self._steps = max(self._steps - 1, 0)
         self._began_at = frame.at if self._began_at is None else self._began_at
         self.shown = frame
 

@@ -18,13 +18,13 @@ TERM = "xterm-256color"
 _ELSEWHERE = frozenset(
     "TMUX TMUX_PANE STY WINDOW TERMCAP WINDOWID TERM_PROGRAM TERM_PROGRAM_VERSION TERM_SESSION_ID "
     "TERMINAL_EMULATOR VTE_VERSION WT_SESSION WT_PROFILE_ID INSIDE_EMACS GPG_TTY COLUMNS LINES "
-    "AISH_LEVEL _ OLDPWD".split()
+    "AISH_LEVEL _ PWD OLDPWD".split()
 )
 _ELSEWHERE_TOO = (
     *("TERMA_", "KITTY_", "WEZTERM_", "ALACRITTY_", "GHOSTTY_", "ITERM_", "LC_TERMINAL"),
     *("KONSOLE_", "ZELLIJ"),
 )
-"""Variables, and beginnings of such, that tell of the terminal that somebody asks from."""
+"""Variables, and beginnings of such, that tell of the place that somebody asks from."""
 
 
 def program_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import select
 import signal
 import sys
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 _AHEAD = 16
 """Items that are fetched before they are wanted."""
+
+_KEY = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[@-~]|.", re.DOTALL)
 
 QUIT = frozenset({b"q", b"Q", b"\x03"})
 """Keys that end it: q and Ctrl-C."""
@@ -131,22 +134,22 @@ class Stage:
 
     def wait(
         self, incoming: Incoming[T] | None = None, timeout_s: float | None = None
-    ) -> tuple[bytes, bool]:
+    ) -> tuple[list[bytes], bool]:
         """Wait for a key, an item, another size, or a time.
 
         Returns:
-            The key as the terminal sent it (Ctrl-C where that is gone, none where none was
-            pressed), and whether there is an item.
+            The keys that were pressed, as the terminal sent them (Ctrl-C where that is gone), and
+            whether there is an item.
         """
         files = [self._resized, *([] if self._keys is None else [self._keys])]
         waited = [*files, incoming] if incoming is not None else files
         ready, _, _ = select.select(waited, [], [], timeout_s)
         if self._resized in ready:
             os.read(self._resized, 64)
-        key = b""
+        typed = b""
         if self._keys is not None and self._keys in ready:
-            key = _read(self._keys) or b"\x03"
-        return key, incoming is not None and incoming in ready
+            typed = _read(self._keys) or b"\x03"
+        return _KEY.findall(typed), incoming is not None and incoming in ready
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
         try:

@@ -151,7 +151,7 @@ _tekton_cis() {
     for folder in "${folders[@]}"; do
         for file in $(compgen -f -- "$folder/"); do
             file=${file##*/}
-            [[ $file == .* || $file == *-ci || $file == aish ]] || printf '%s\n' "$file"
+            [[ $file == .* || $file == *-ci || $file == aish || $file == terma ]] || printf '%s\n' "$file"
         done
     done
 }

@@ -98,7 +98,7 @@ function __terma_ci
     set -q XDG_STATE_HOME[1]; and set folders[1] $XDG_STATE_HOME/tekton/bin
     set -q TEKTON_HOME[1]; and set folders $TEKTON_HOME/state/bin
     for file in $folders/*
-        string match -rv -- '-ci$|^aish$' (string replace -r '.*/' '' -- $file)
+        string match -rv -- '-ci$|^(aish|terma)$' (string replace -r '.*/' '' -- $file)
     end
 end
 

@@ -11,7 +11,7 @@ _terma_find_cis() {
             $HOME/Library/Application\ Support/tekton/bin/*(N:t)
         )
     fi
-    found=(${found:#(*-ci|aish)})
+    found=(${found:#(*-ci|aish|terma)})
 }
 
 _terma_ci() {

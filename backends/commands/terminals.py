@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VARIABLES = ("TERMA_TERMINAL", "TERMA_INSTANCE", "TERMA_TOKEN_FILE", "TERMA_MAIL")
 """What a terminal adds to the environment of all that runs in it."""
 
+_HOST = "ptyhost/__main__.py"
 _ASK_S = 3.0
 _AT_ONCE = 64
 _GRACE_S = 2.0
@@ -45,23 +46,32 @@ def ask(paths: Paths) -> Terminals | None:
 
 
 def host_pid(paths: Paths) -> int | None:
-    """Return the pid of the process that holds the terminals, also of one that hangs."""
+    """Return the pid of the process that holds the terminals, also of one that hangs.
+
+    It is known by its arguments: it has left the process that opened its socket, so that the
+    kernel names another one as the socket's peer.
+    """
     socket = os.fspath(paths.socket("ptyhost", is_ci=False))
-    if not os.path.exists(socket):
+    if not os.path.lexists(socket):
         return None
-    import asyncio
+    import psutil
 
-    from backends.transport.stream import open_unix
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            program, path = ("", "", *process.cmdline())[-2:]
+            if path == socket and program.endswith(_HOST) and _is_alive(process):
+                return process.pid
+    return None
 
-    async def connect() -> int | None:
-        channel = await open_unix(socket)
-        await channel.close()
-        return channel.peer.pid
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that has ended may wait for a parent that hangs."""
+    import psutil
 
     try:
-        return asyncio.run(connect())
-    except OSError:
-        return None
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def living(paths: Paths, found: Terminals | None) -> str:
@@ -161,11 +171,8 @@ def _processes(paths: Paths) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if (
-                process.pid != os.getpid()
-                and _belongs(process.environ(), paths)
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
+            is_other = process.pid != os.getpid()
+            if is_other and _belongs(process.environ(), paths) and _is_alive(process):
                 found.append(process)
     return found
 
@@ -181,15 +188,12 @@ def _end(processes: Sequence[psutil.Process], signals: Iterable[signal.Signals])
     Raises:
         TimedOut: Some survive that.
     """
-    import psutil
-
     for number in signals:
         _signal(processes, number)
-    _, left = psutil.wait_procs(processes, _GRACE_S)
-    _signal(left, signal.SIGKILL)
-    _, left = psutil.wait_procs(left, _KILLED_S)
-    if left:
-        pids = ",".join(str(one.pid) for one in left)
+    _wait(lambda: not any(map(_is_alive, processes)), _GRACE_S)
+    _signal(processes, signal.SIGKILL)
+    if not _wait(lambda: not any(map(_is_alive, processes)), _KILLED_S):
+        pids = ",".join(str(one.pid) for one in processes if _is_alive(one))
         raise TimedOut(f"these processes do not end: {pids}", f"`ps -fp {pids}` tells what they do")
 
 

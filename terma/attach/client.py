@@ -168,13 +168,18 @@ class Attach:
         if not keys or self._end is not None:
             return
         if self._is_read_only:
-            self._view.call()
+            self._ring_for(keys)
         elif self._wire is None or self._view.mode is Mode.LOST:
             self._unsent += len(keys)
             self._show_loss()
-            self._view.call()
+            self._ring_for(keys)
         else:
             self._wire.type(keys)
+
+    def _ring_for(self, keys: bytes) -> None:
+        """Ring where keys go nowhere; for no answer or report of the person's terminal."""
+        if not keys.startswith(b"\x1b"):
+            self._view.call()
 
     def _take_signals(self, numbers: bytes, now: float) -> None:
         for number in numbers:

@@ -14,23 +14,26 @@ PUSH_TITLE = b"\x1b[22;0t"
 POP_TITLE = b"\x1b[23;0t"
 
 _KEYBOARD = b"\x1b[<99u\x1b[=0u\x1b[>4;0m"  # kitty's stack, which each screen has; xterm's
-_MODES_OFF = b"".join(
-    b"\x1b[?%dl" % mode
-    for mode in (
-        2026,  # synchronized output
-        *(9, 1000, 1001, 1002, 1003, 1005, 1006, 1015, 1016),  # the mouse
-        1004,  # focus
-        2004,  # marks of a paste
-        2031, 2048,  # reports of colours and sizes
-        69,  # margins left and right
-        5, 45,  # reverse video, wrapping back
-        1, 66,  # application keys: cursor, keypad
-    )
+
+
+def _off(*modes: int) -> bytes:
+    return b"".join(b"\x1b[?%dl" % mode for mode in modes)
+
+
+REPORTS_OFF = _off(9, 1000, 1001, 1002, 1003, 1005, 1006, 1015, 1016, 1004, 2031, 2048)
+"""Ends what a terminal tells without a key: of the mouse, focus, colours and sizes."""
+
+_MODES_OFF = _off(
+    2026,  # synchronized output
+    2004,  # marks of a paste
+    69,  # margins left and right
+    5, 45,  # reverse video, wrapping back
+    1, 66,  # application keys: cursor, keypad
 )  # fmt: skip
 
 RESET = b"".join(
     (
-        CUT, _MODES_OFF, _KEYBOARD,
+        CUT, REPORTS_OFF, _MODES_OFF, _KEYBOARD,
         b"\x1b7\x1b[?1049l",  # on the main screen this takes the cursor to where it was saved
         _KEYBOARD,
         b"\x1b[!p",  # DECSTR: all but the mouse, where a terminal knows it

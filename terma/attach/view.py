@@ -17,6 +17,7 @@ from terma.attach.modes import (
     CUT,
     ORIGIN,
     ORIGIN_OFF,
+    REPORTS_OFF,
     RESET,
     at_bottom,
     is_between,
@@ -177,6 +178,8 @@ class View:
 
     def show_loss(self, words: str) -> None:
         """Say in the last row that the hub is gone; what the window shows stays."""
+        if self.mode is not Mode.LOST:
+            self._begin_afresh(CUT + REPORTS_OFF)
         self.mode, self._loss = Mode.LOST, words
         self._is_repaint_due = False
         self._draw_loss()

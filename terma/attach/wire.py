@@ -67,6 +67,7 @@ class Wire:
         except BaseException:
             self.output.close()
             raise
+        self._attach_as: Size | None = None
         self._attaching: RequestId | None = None
         self._watching: RequestId | None = None
         self._writing: RequestId | None = None
@@ -86,11 +87,17 @@ class Wire:
     # -- what is asked -----------------------------------------------------------------------
 
     def attach(self, size: Size) -> None:
-        """Attach, or attach anew to get a repaint."""
+        """Attach, or attach anew to get a repaint; a write that is under way ends before."""
+        self._attachment = None
+        self._attach_as = size
+        self._attach()
+
+    def _attach(self) -> None:
+        if self._attach_as is None or self._writing is not None or self._resizing is not None:
+            return
+        (columns, rows), self._attach_as = self._attach_as, None
         if self._attaching is not None:
             self.output.cancel(self._attaching)
-        self._attachment = None
-        columns, rows = size
         self._attaching = self.output.ask(
             AttachTerminal(
                 name=self._terminal, columns=columns, rows=rows, is_read_only=self._is_read_only
@@ -172,12 +179,13 @@ class Wire:
         if link is self.typing:
             yield from self._take_answer(event.id, event.value)
             return
+        if event.id not in (self._attaching, self._watching):
+            return  # it was cancelled meanwhile
         if isinstance(event.value, Output) and event.value.attachment is not None:
             self._attachment = event.value.attachment
             self._write()
             self._resize()
-        if event.id in (self._attaching, self._watching):  # not what was cancelled meanwhile
-            yield event.value
+        yield event.value
 
     def _take_answer(self, number: RequestId, value: Any) -> Iterator[Arrival]:
         if number == self._writing:
@@ -186,9 +194,11 @@ class Wire:
                 yield self._give_up(TektonError("the terminal took nothing"))
             del self._typed[: min(value.written, self._sent)]
             self._write()
+            self._attach()
         elif number == self._resizing:
             self._resizing = None
             self._resize()
+            self._attach()
         elif number == self._asking:
             self._asking = None
             yield from value.terminals
@@ -203,10 +213,12 @@ class Wire:
                 yield Trouble(error)
         elif number == self._writing:
             self._writing = None
+            self._attach()
             yield self._give_up(error)
         else:
             self._resizing = None if number == self._resizing else self._resizing
             self._asking = None if number == self._asking else self._asking
+            self._attach()
             yield Trouble(error)
 
     def _give_up(self, error: TektonError) -> Trouble:

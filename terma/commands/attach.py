@@ -103,8 +103,8 @@ def _join(info: TerminalInfo, key: Key, is_read_only: bool, has_status: bool) ->
     end = Attach(info, key, is_read_only, has_status, notify).run()
     for notice in end.notices:
         say(f"{info.name}: {notice}")
+    if end.error is not None:
+        raise end.error
     say(f"{info.name}: {end.words}")
     if end.signal is not None:
         die_of(end.signal)
-    if end.error is not None:
-        raise end.error

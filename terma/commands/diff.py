@@ -79,18 +79,25 @@ def show(worktree: Worktree, options: Sequence[str]) -> int:
 @contextmanager
 def _index_of(path: str) -> Iterator[dict[str, str]]:
     """Give an environment in which git knows of new files, too; the user's own index stays."""
-    status, own, complaint = run(path, "rev-parse", "--git-path", "index")
+    status, found, complaint = run(
+        path, "rev-parse", "--git-path", "index", "--git-path", "objects"
+    )
     if status:
         raise failure("rev-parse", status, complaint)
+    index, objects = (os.path.join(path, one) for one in found.split("\n"))
     with tempfile.TemporaryDirectory(prefix="terma-diff-") as folder:
-        index = f"{folder}/index"
-        own = os.path.join(path, own)
-        if os.path.exists(own):
-            shutil.copy2(own, index)
-        environment = git_environment() | {"GIT_INDEX_FILE": index}
+        if os.path.exists(index):
+            shutil.copy2(index, f"{folder}/index")
+        environment = git_environment() | {"GIT_INDEX_FILE": f"{folder}/index"}
+        # a new file needs the empty object, which is not to be written into the user's repository
+        elsewhere = {
+            "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+        }
+        os.mkdir(f"{folder}/objects")
         status, _, complaint = run(
             path, "-c", "advice.addEmbeddedRepo=false", "add", "--intent-to-add", "--ignore-errors",
-            "--", ".", environment=environment,
+            "--", ".", environment=environment | elsewhere,
         )  # fmt: skip
         if status > 1:  # 1: a file of them cannot be read
             raise failure("add", status, complaint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 import time
@@ -22,6 +21,12 @@ from terma.times import read_span, show_time
 if TYPE_CHECKING:
     from backends.protocol.terminals import LogLine, ReadLines
     from terma.recorded import Frame
+
+_SETTLED_S = 0.05
+"""What was put out so long ago has its place and time in the log."""
+
+_RUN_UP = 4096
+"""Bytes that are read again, so that a line that has begun already is whole."""
 
 Since = Annotated[
     str | None,
@@ -73,12 +78,12 @@ def log(
         return
     pattern = None if grep is None else _compile(grep, ignore_case)
     lines = _Lines(pattern, timestamps, as_json)
-    if follow:
-        _follow(ReadLines(name=name, since=begin, until=end), pattern, tail, lines)
-        return
     request = ReadLines(
         name=name, since=begin, until=end, pattern=grep, ignores_case=ignore_case, limit=tail
     )
+    if follow:
+        _follow(request, pattern, lines)
+        return
     for line in _read(request):
         lines.show(line)
 
@@ -129,69 +134,45 @@ def _read(request: ReadLines) -> Iterator[LogLine]:
                 yield from item.lines
 
 
-def _follow(request: ReadLines, pattern: re.Pattern[str] | None, tail: int, lines: _Lines) -> None:
+def _follow(request: ReadLines, pattern: re.Pattern[str] | None, shown: _Lines) -> None:
     """Show the lines there are, then each as it is complete, until the terminal ends."""
-    from collections import deque
-
     from terma.recorded import read_frames
 
-    news = read_frames(request.name, None, request.until, _last_byte(request.name), follows=True)
-    follower = _Follower(request)
-    kept: deque[LogLine] | None = deque(maxlen=tail) if tail else None
-    for reached, is_whole in _steps(news):
-        new = follower.read(reached, is_whole)
-        wanted: Iterator[LogLine] = filter(
-            lambda line: not pattern or pattern.search(clean_line(line.text)), new
-        )
-        if kept is not None:  # of what was there, the last; of what comes, all
-            kept.extend(wanted)
-            wanted, kept = iter(kept), None
-        for line in wanted:
-            lines.show(line)
-        sys.stdout.flush()
+    parting = time.time() - _SETTLED_S
+    offset = max(_end_of(request.name) - _RUN_UP, 0)
+    before = parting if request.until is None else min(parting, request.until)
+    for line in _read(replace(request, until=before)):
+        shown.show(line)
+    sys.stdout.flush()
+    news = read_frames(request.name, request.since, request.until, offset, follows=True)
+    for line in _lines_of(news):
+        if line.at > parting and (pattern is None or pattern.search(line.text)):
+            shown.show(line)
+            sys.stdout.flush()
 
 
-def _last_byte(name: str) -> int:
-    """Return the offset of the last byte that a terminal has put out so far."""
+def _end_of(name: str) -> int:
+    """Return how far a terminal's output reaches."""
     from backends.client.blocking import BlockingTekton
     from backends.protocol.terminals import ListTerminals
 
     with BlockingTekton(is_local=True) as tekton:
-        return max(tekton.call(ListTerminals(name=name)).terminals[0].end - 1, 0)
+        return tekton.call(ListTerminals(name=name)).terminals[0].end
 
 
-def _steps(news: Iterator[Frame]) -> Iterator[tuple[float, bool]]:
-    """Yield how far the log reaches, and whether its last line is complete; at the end, all."""
-    for frame in news:
-        yield frame.end, frame.data.endswith(b"\n")
-    yield math.inf, True
+def _lines_of(frames: Iterator[Frame]) -> Iterator[LogLine]:
+    """Yield the lines of an output as they become complete."""
+    from backends.protocol.terminals import LogLine
+    from terma.lines import Lines
 
-
-class _Follower:
-    """Reads the lines that have become complete since it last did."""
-
-    def __init__(self, request: ReadLines) -> None:
-        self._request = request
-        self._seen = -1
-
-    def read(self, reached: float, is_whole: bool) -> Iterator[LogLine]:
-        """Yield what is new up to an offset; the last line only where it is complete."""
-        held: LogLine | None = None
-        for line in _read(self._request):
-            if line.offset <= self._seen:
-                continue
-            if held is not None:
-                yield self._noted(held)
-            if line.offset > reached:
-                return
-            held = line
-        if held is not None and is_whole:
-            yield self._noted(held)
-
-    def _noted(self, line: LogLine) -> LogLine:
-        self._seen = line.offset
-        self._request = replace(self._request, since=line.at)
-        return line
+    lines = Lines()
+    at, end = 0.0, 0
+    for frame in frames:
+        at, end = frame.at, frame.end
+        for text in lines.feed(frame.data, frame.columns):
+            yield LogLine(at=at, offset=end, text=text)
+    for text in lines.finish():
+        yield LogLine(at=at, offset=end, text=text)
 
 
 def _pour(name: str, since: float | None, until: float | None, follows: bool, force: bool) -> None:

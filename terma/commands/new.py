@@ -150,10 +150,12 @@ def _open_in_worktree(
 
 def _folder(cwd: str) -> str:
     """Return the folder where it shall begin, by the path that the user knows it by."""
-    folder = cwd if os.path.isabs(cwd) else os.path.join(_here(), cwd)
-    _check_text(folder)
+    folder = cwd if os.path.isabs(cwd) else os.path.join(_here(), cwd or ".")
     # what `..` leads to depends on the links before it
-    return os.path.realpath(folder) if ".." in folder.split("/") else os.path.normpath(folder)
+    tidy = os.path.realpath if ".." in folder.split("/") else os.path.normpath
+    folder = tidy(folder)
+    _check_text(folder)
+    return folder
 
 
 def _here() -> str:

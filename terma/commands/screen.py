@@ -93,8 +93,8 @@ def _watch(name: str, changes: Iterator[ScreenChange | TerminalEnd]) -> None:
             shown = change(shown, end) if end else shown
             if shown is not None:
                 stage.write((title(name, shown) + draw(shown, *stage.size())).encode())
-            key, has_come = stage.wait(incoming)
-            if key in QUIT:
+            keys, has_come = stage.wait(incoming)
+            if not QUIT.isdisjoint(keys):
                 return
             news = incoming.take() if has_come else []
     say(f"{name} is {end.state.value}" + (f": {end.detail}" if end.detail else ""))

@@ -98,8 +98,10 @@ def _print_changes(name: str | None, as_json: bool, news: int) -> NoReturn:
         terminals = fetch(name)
         lasting = [dataclasses.replace(one, active_at=0, end=0, oldest=0) for one in terminals]
         if lasting != known:
+            gap = [""] if known is not None else []  # between two tables
             known = lasting
-            print(as_text(terminals) if as_json else "\n".join(_page(terminals)), flush=True)
+            text = as_text(terminals) if as_json else "\n".join([*gap, *_page(terminals)])
+            print(text, flush=True)
         _wait(news)
 
 

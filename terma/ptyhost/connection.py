@@ -25,16 +25,17 @@ _TURNS = 8
 class Channel:
     """Where a client has got to in the output of a terminal; what comes next is read when sent."""
 
-    __slots__ = ("_news", "is_behind", "number", "position", "sizes", "terminal")
+    __slots__ = ("_news", "_output", "_sizes", "is_behind", "number", "position", "terminal")
 
     def __init__(
         self, number: int, terminal: Terminal, position: int, news: Callable[[Channel], None]
     ) -> None:
         self.number, self.terminal, self.position = number, terminal, position
-        self.sizes = terminal.size_at(position)
+        self._output = terminal.output
+        self._sizes = self._output.size_at(position)
         self._news = news
         self.is_behind = False
-        terminal.followers.append(self._on_news)
+        self._output.followers.append(self._on_news)
 
     def _on_news(self) -> None:
         if not self.is_behind:
@@ -42,34 +43,35 @@ class Channel:
 
     def close(self) -> None:
         """Follow no more."""
-        if self._on_news in self.terminal.followers:
-            self.terminal.followers.remove(self._on_news)
+        self._output.followers.remove(self._on_news)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that it has not got yet."""
+        return self._output.end - self.position
 
     @property
     def is_done(self) -> bool:
         """Whether it has all there is."""
-        terminal = self.terminal
-        return self.position >= terminal.end and self.sizes >= terminal.sizes_ever
+        return not self.backlog and self._sizes == self._output.sizes_ever
 
     def next(self) -> bytes:
         """Return the next frame: a size that holds from here on, a gap, or output."""
-        terminal = self.terminal
-        until = terminal.end
-        if self.sizes < terminal.sizes_ever:
-            offset, columns, rows = terminal.size(self.sizes)
-            if offset <= self.position:
-                self.sizes = max(self.sizes, terminal.sizes_ever - len(terminal.sizes)) + 1
+        output, until = self._output, self._output.end
+        if self._sizes < output.sizes_ever:
+            number, until, columns, rows = output.size_of(self._sizes)
+            if until <= self.position:
+                self._sizes = number + 1
                 return frames.message(
                     {"event": "size", "channel": self.number, "offset": self.position,
                      "columns": columns, "rows": rows}
                 )  # fmt: skip
-            until = offset
-        offset, data = terminal.read(self.position, min(_PIECE, max(until - self.position, 1)))
+        offset, data = output.read(self.position, min(_PIECE, until - self.position))
         if offset > self.position:
             self.position = offset
-            self.sizes = terminal.size_at(offset)
+            self._sizes = output.size_at(offset)
             return frames.message({"event": "trimmed", "channel": self.number, "oldest": offset})
-        head = frames.OUTPUT_HEAD.pack(self.number, self.position)
+        head = frames.OUTPUT_HEAD.pack(self.number, offset)
         self.position += len(data)
         return frames.frame(frames.OUTPUT, head, data)
 
@@ -149,7 +151,7 @@ class Connection:
     def _on_news(self, channel: Channel) -> None:
         channel.is_behind = True
         # A few bytes are what somebody waits for; they do not stand in line behind a flood.
-        if channel.terminal.end - channel.position < _SMALL:
+        if channel.backlog < _SMALL:
             self._behind.appendleft(channel)
         else:
             self._behind.append(channel)

@@ -173,7 +173,7 @@ class Log:
 def _find(folder: str) -> list[Segment]:
     try:
         names = os.listdir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     found = []
     for name in sorted(names):

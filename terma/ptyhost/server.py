@@ -162,7 +162,7 @@ class Server(Owner):
     def recording(self, terminal: Terminal) -> None:
         """Tell every client."""
         for client in tuple(self._clients):
-            client.send({"event": "log", "terminal": terminal.id, "error": terminal.log_error})
+            client.send({"event": "log", "terminal": terminal.id, "error": terminal.output.error})
 
     def _on_signal(self, numbers: bytes) -> None:
         self._reap()
@@ -221,10 +221,11 @@ class Server(Owner):
     def _read(self, client: Connection, request: int, fields: Fields) -> dict[str, object] | None:
         terminal = self._find(fields)
         asked, limit = number_of(fields, "offset"), number_of(fields, "limit", _MAX_READ)
-        offset, data = terminal.read(asked, min(limit, _MAX_READ))
+        offset, data = terminal.output.read(asked, min(limit, _MAX_READ))
         if offset > asked:
             return _trimmed(terminal, offset)
-        head = frames.READ_HEAD.pack(request, min(asked, 2**64 - 1), terminal.oldest, terminal.end)
+        output = terminal.output
+        head = frames.READ_HEAD.pack(request, asked, output.oldest, output.end)
         client.send_frame(frames.frame(frames.READ, head, data))
         return Later
 
@@ -233,13 +234,13 @@ class Server(Owner):
         channel, asked = number_of(fields, "channel"), number_of(fields, "offset")
         if channel >= 1 << 32:
             raise Failure("usage", "channel takes 4 bytes")
-        if asked > terminal.end:
-            raise Failure("usage", f"the output of {terminal.id} ends at {terminal.end}")
-        offset, _ = terminal.read(asked, 1)
+        if asked > terminal.output.end:
+            raise Failure("usage", f"the output of {terminal.id} ends at {terminal.output.end}")
+        offset, _ = terminal.output.read(asked, 1)
         if offset > asked:
             return _trimmed(terminal, offset)
         client.follow(channel, terminal, asked)
-        return {"oldest": terminal.oldest, "end": terminal.end}
+        return {"oldest": terminal.output.oldest, "end": terminal.output.end}
 
     def _unsubscribe(self, client: Connection, _id: int, fields: Fields) -> dict[str, object]:
         client.unfollow(number_of(fields, "channel"))
@@ -262,7 +263,7 @@ class Server(Owner):
             if failure:
                 client.send({"id": request, "error": failure.fields()})
             else:
-                ok = {"written": len(data), "input": terminal.input}
+                ok = {"written": len(data), "input": terminal.input.count}
                 client.send({"id": request, "ok": ok})
 
         terminal.type(client, data, whole_lines, answer)
@@ -302,15 +303,16 @@ class Server(Owner):
 
 
 def _trimmed(terminal: Terminal, oldest: int) -> dict[str, object]:
-    return {"trimmed": True, "oldest": oldest, "end": terminal.end}
+    return {"trimmed": True, "oldest": oldest, "end": terminal.output.end}
 
 
 def _shown(terminal: Terminal) -> dict[str, object]:
+    output = terminal.output
+    columns, rows = output.size
     return {
-        "terminal": terminal.id, "pid": terminal.pid, "columns": terminal.columns,
-        "rows": terminal.rows, "oldest": terminal.oldest, "end": terminal.end,
-        "input": terminal.input, "meta": terminal.meta, "started_at": terminal.started_at,
+        "terminal": terminal.id, "pid": terminal.pid, "columns": columns, "rows": rows,
+        "oldest": output.oldest, "end": output.end, "input": terminal.input.count,
+        "meta": terminal.meta, "started_at": terminal.started_at,
         "active_at": terminal.active_at, "foreground": terminal.foreground,
-        "canonical": terminal.is_canonical, "exit": terminal.exit,
-        "log_error": terminal.log_error,
+        "canonical": terminal.is_canonical, "exit": terminal.exit, "log_error": output.error,
     }  # fmt: skip

@@ -7,26 +7,17 @@ import os
 import signal
 import termios
 import time
-from collections import deque
-from collections.abc import Callable
 
 from terma.ptyhost import child
 from terma.ptyhost.failure import Failure
+from terma.ptyhost.input import Done, Input
 from terma.ptyhost.log import Log
 from terma.ptyhost.loop import READ, WRITE, Loop
+from terma.ptyhost.output import Output
 
-MAX_LINE = 4095
-"""Bytes before the end of a line that the kernel keeps in canonical mode (termios(3))."""
-
-_RING = 64 << 10
-_RING_ALONE = 256 << 10
-_SPARE = 16 << 10
-_MAX_QUEUE = 1 << 20
-_MAX_SIZES = 1024
 _SMALL_READ = 1024
 _LINGER_S = 0.25
 _LAST_READ = 1 << 20
-_RETRY_S = 1.0
 
 
 class Opening:
@@ -48,25 +39,16 @@ class Opening:
 
 
 class Owner:
-    """Who is told what happens in a terminal; each is called in the loop."""
+    """Who hears what happens in a terminal."""
 
     def started(self, terminal: Terminal, failure: Failure | None) -> None:
-        """The program runs, or could not be started."""
+        """Hear that the program runs, or could not be started."""
 
     def ended(self, terminal: Terminal) -> None:
-        """The program has ended and its output is read."""
+        """Hear that the program has ended and its output is read."""
 
     def recording(self, terminal: Terminal) -> None:
-        """`log_error` has changed."""
-
-
-class _Input:
-    """Bytes that wait to be typed, for whom, and whom to tell."""
-
-    __slots__ = ("done", "rest", "size", "source")
-
-    def __init__(self, source: object, data: bytes, done: Callable[[Failure | None], None]) -> None:
-        self.source, self.rest, self.size, self.done = source, memoryview(data), len(data), done
+        """Hear that nothing can be written down any more, or that it can again."""
 
 
 class Terminal:
@@ -79,30 +61,17 @@ class Terminal:
     def __init__(self, opening: Opening, loop: Loop, owner: Owner) -> None:
         self.id = opening.terminal
         self.meta = opening.meta
-        self.columns, self.rows = opening.columns, opening.rows
         self.started_at = self.active_at = time.time()
-        self.input = 0
         self.exit: dict[str, object] | None = None
-        self.log_error: str | None = None
-        self.followers: list[Callable[[], None]] = []
-        """Called when there is output or another size."""
+        self.input = Input()
+        size = opening.columns, opening.rows
+        self.output = Output(_open_log(opening), size, loop, lambda: owner.recording(self))
         self._loop, self._owner = loop, owner
         self._program, self._folder = opening.command[0], opening.folder
-        self._log = _open_log(opening)
         self._exit_file = opening.exit_file or (opening.log and f"{opening.log}/exit.json")
-        self.end = self._log.end if self._log else 0
-        self._ring = bytearray()
-        self._ring_bytes = _RING if self._log else _RING_ALONE
-        self.sizes: deque[tuple[int, int, int]] = deque(
-            [(self.end, self.columns, self.rows)], _MAX_SIZES
-        )
-        self.sizes_ever = 1
-        self._queue: deque[_Input] = deque()
-        self._queued = self._unfinished = 0
         self._status: int | None = None
-        self._retries = self._waits_to_type = False
-        self._remove_exit_file()
-        self._master, self._slave = child.open_pty(self.columns, self.rows)
+        self._waits_to_type = False
+        self._master, self._slave = child.open_pty(*size)
         try:
             self.pid, self._start = child.start(
                 [os.fsencode(word) for word in opening.command], os.fsencode(opening.folder),
@@ -184,6 +153,8 @@ class Terminal:
         self._start = -1
         if failure:
             self._hang_up()
+        else:
+            self._remove_exit_file()
         self._owner.started(self, failure)
 
     def _read_the_rest(self) -> None:
@@ -199,17 +170,12 @@ class Terminal:
         self.exit = {
             "status": None if number else os.WEXITSTATUS(status),
             "signal": _name_of(number) if number else None,
-            "end": self.end,
+            "end": self.output.end,
             "at": time.time(),
         }
-        if self._log:
-            self._record(is_last=True)
-            self._log.close()
-            if self.log_error is None:
-                self._ring.clear()
+        self.output.finish()
         self._write_exit_file()
-        while self._queue:
-            self._queue.popleft().done(Failure("ended", "its program has ended", input=self.input))
+        self.input.fail("its program has ended")
         self._owner.ended(self)
 
     def _hang_up(self) -> None:
@@ -237,44 +203,9 @@ class Terminal:
                 json.dump(self.exit, file)
             os.replace(f"{self._exit_file}.new", self._exit_file)
         except OSError as error:
-            self._complain(error)
+            self.output.complain(error)
 
-    # -- output -------------------------------------------------------------------------------
-
-    @property
-    def oldest(self) -> int:
-        """The offset of the first byte that is kept."""
-        start = self.end - len(self._ring)
-        if self._log and self._log.segments:
-            return min(start, self._log.segments[0].start)
-        return start
-
-    def read(self, offset: int, limit: int) -> tuple[int, bytes]:
-        """Return output from an offset on, or from the next one that is kept; may be short."""
-        start = self.end - len(self._ring)
-        if offset < start and self._log:
-            try:
-                found = self._log.read(offset, limit)
-            except OSError as error:
-                self._complain(error)
-                found = None
-            if found and found[0] < max(start, offset + 1):
-                return found
-        offset = max(offset, start)
-        return offset, bytes(self._ring[offset - start : offset - start + limit])
-
-    def size_at(self, offset: int) -> int:
-        """Return which of the sizes ever held at an offset, counted from 0."""
-        number = self.sizes_ever
-        for begin, _, _ in reversed(self.sizes):
-            number -= 1
-            if begin <= offset:
-                break
-        return number
-
-    def size(self, number: int) -> tuple[int, int, int]:
-        """Return a size by that count, as offset, columns and rows; or the oldest one kept."""
-        return self.sizes[max(0, number - self.sizes_ever + len(self.sizes))]
+    # -- output and input ---------------------------------------------------------------------
 
     def resize(self, columns: int, rows: int) -> None:
         """Give it another size; nothing happens where it has it.
@@ -282,113 +213,14 @@ class Terminal:
         Raises:
             Failure: Its program has ended.
         """
-        if (columns, rows) == (self.columns, self.rows):
+        if (columns, rows) == self.output.size:
             return
         if self._master < 0:
             raise Failure("ended", f"nothing runs in {self.id}")
         termios.tcsetwinsize(self._master, (rows, columns))
-        self.columns, self.rows = columns, rows
-        self.sizes.append((self.end, columns, rows))
-        self.sizes_ever += 1
-        if self._log and not self.log_error:
-            try:
-                self._log.resize(self.end, time.time(), (columns, rows))
-            except OSError as error:
-                self._complain(error)
-        self._tell()
+        self.output.resize(columns, rows)
 
-    def _on_ready(self, ready: int) -> None:
-        if ready & WRITE:
-            self._type()
-        if ready & READ and self._master >= 0 and self._read(self._loop.share):
-            if self.is_reaped:
-                self._finish()
-            elif self._master >= 0:
-                # Something hung it up under its program: nothing more comes, and it would be
-                # ready for ever.
-                self._loop.watch(self._master, 0, self._on_ready)
-
-    def _read(self, limit: int) -> bool:
-        """Read up to a limit; returns whether nothing more can come."""
-        parts, room, is_over = [], limit, False
-        while room > 0:
-            try:
-                data = os.read(self._master, room)
-            except BlockingIOError:
-                break
-            except OSError:  # EIO: nobody has it open any more (pty(7))
-                is_over = True
-                break
-            if not data:
-                is_over = True
-                break
-            parts.append(data)
-            room -= len(data)
-            if len(data) < _SMALL_READ and not self.is_reaped:
-                break  # most likely all; if not, it is ready again
-        if parts:
-            self._take(b"".join(parts))
-        return is_over
-
-    def _take(self, data: bytes) -> None:
-        offset, self.active_at = self.end, time.time()
-        ring = self._ring
-        ring += data
-        self.end += len(data)
-        if self._log:
-            if self._log.end == offset and not self.log_error:
-                self._write_down(offset, data)
-            elif not self._retries:
-                self._record()
-        if len(ring) > self._ring_bytes + _SPARE:
-            del ring[: len(ring) - self._ring_bytes]
-        self._tell()
-
-    def _tell(self) -> None:
-        for follower in tuple(self.followers):
-            follower()
-
-    # -- the log ------------------------------------------------------------------------------
-
-    def _record(self, is_last: bool = False) -> None:
-        """Write down what the log has not got, as far as it is still known."""
-        if self._log:
-            start = self.end - len(self._ring)
-            offset = max(start, self._log.end)
-            if offset < self.end:
-                self._write_down(offset, bytes(self._ring[offset - start :]), is_last)
-
-    def _write_down(self, offset: int, data: bytes, is_last: bool = False) -> None:
-        assert self._log
-        try:
-            self._log.append(offset, data, time.time(), (self.columns, self.rows))
-        except OSError as error:
-            self._complain(error)
-            if not is_last and not self._retries:
-                self._retries = True
-                self._loop.later(_RETRY_S, self._retry)
-        else:
-            if self.log_error:
-                self.log_error = None
-                self._owner.recording(self)
-
-    def _retry(self) -> None:
-        self._retries = False
-        if self.is_running:
-            self._record()
-
-    def _complain(self, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        if reason != self.log_error:
-            self.log_error = reason
-            self._owner.recording(self)
-
-    # -- input --------------------------------------------------------------------------------
-
-    def type(
-        self, source: object, data: bytes, whole_lines: bool,
-        done: Callable[[Failure | None], None],
-    ) -> None:  # fmt: skip
+    def type(self, source: object, data: bytes, whole_lines: bool, done: Done) -> None:
         """Type bytes, after all that waits; `done` is called once the terminal has taken them.
 
         Raises:
@@ -396,66 +228,62 @@ class Terminal:
                 is typed.
         """
         if self._master < 0 or self.is_reaped:
-            raise Failure("ended", f"nothing runs in {self.id}", input=self.input)
-        if self._queued + len(data) > _MAX_QUEUE and self._queue:
-            raise Failure("busy", f"{self._queued} bytes wait to be typed into {self.id}")
-        self._unfinished = self._check(data) if whole_lines else 0
-        self._queue.append(_Input(source, data, done))
-        self._queued += len(data)
-        if len(self._queue) == 1:
+            raise Failure("ended", f"nothing runs in {self.id}", input=self.input.count)
+        waited = self.input.waits
+        if whole_lines and self.is_canonical:
+            self.input.add_lines(source, data, done)
+        else:
+            self.input.add(source, data, done)
+        if not waited:
             self._type()
 
     def drop_input(self, source: object) -> None:
-        """Forget what waits of a client that has gone; `input` tells how far it came."""
-        kept = deque(entry for entry in self._queue if entry.source is not source)
-        if len(kept) != len(self._queue):
-            self._queue = kept
-            self._queued = sum(len(entry.rest) for entry in kept)
+        """Forget what waits of a client that is gone."""
+        if self.input.waits:
+            self.input.drop(source)
             self._type()
 
-    def _check(self, data: bytes) -> int:
-        """Return how long the line is that the bytes leave unfinished.
-
-        Raises:
-            Failure: The kernel would cut one of their lines.
-        """
-        if not self.is_canonical:
-            return 0
-        lines = data.replace(b"\r", b"\n").split(b"\n")
-        lengths = [len(line) for line in lines]
-        lengths[0] += self._unfinished
-        if max(lengths) > MAX_LINE:
-            raise Failure(
-                "line_too_long",
-                f"a line has {max(lengths)} bytes, and the terminal takes {MAX_LINE} in one",
-            )
-        return lengths[-1]
-
     def _type(self) -> None:
-        room = self._loop.share
-        while self._queue and room > 0 and self._master >= 0:
-            entry = self._queue[0]
-            try:
-                taken = os.write(self._master, entry.rest[:room]) if entry.rest else 0
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._queue.popleft()
-                self._queued -= len(entry.rest)
-                reason = f"it cannot be typed into: {error.strerror}"
-                entry.done(Failure("ended", reason, input=self.input))
-                continue
-            room -= taken
-            self.input += taken
-            self._queued -= taken
-            entry.rest = entry.rest[taken:]
-            if not entry.rest:
-                self._queue.popleft()
-                entry.done(None)
-        if self._master >= 0 and self._waits_to_type != bool(self._queue):
-            self._waits_to_type = bool(self._queue)
+        if self._master < 0:
+            return
+        self.input.type_into(self._master, self._loop.share)
+        if self._waits_to_type != self.input.waits:
+            self._waits_to_type = self.input.waits
             events = READ | WRITE if self._waits_to_type else READ
             self._loop.watch(self._master, events, self._on_ready)
+
+    def _on_ready(self, ready: int) -> None:
+        if ready & WRITE:
+            self._type()
+        if ready & READ and self._master >= 0 and self._read(self._loop.share):
+            if self.is_reaped:
+                self._finish()
+            else:
+                # Something hung it up under its program: nothing more comes, and it would be
+                # ready for ever.
+                self._loop.watch(self._master, 0, self._on_ready)
+
+    def _read(self, limit: int) -> bool:
+        """Read up to a limit; returns whether nothing more can come."""
+        parts, is_over = [], False
+        while limit > 0:
+            try:
+                data = os.read(self._master, limit)
+            except BlockingIOError:
+                break
+            except OSError:  # EIO: nobody has it open any more (pty(7))
+                data = b""
+            if not data:
+                is_over = True
+                break
+            parts.append(data)
+            limit -= len(data)
+            if len(data) < _SMALL_READ and not self.is_reaped:
+                break  # most likely all; if not, it is ready again
+        if parts:
+            self.active_at = time.time()
+            self.output.take(b"".join(parts))
+        return is_over
 
 
 def _open_log(opening: Opening) -> Log | None:

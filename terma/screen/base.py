@@ -39,7 +39,11 @@ class ScreenEngine(Protocol):
         """
 
     def dump(self) -> bytes:
-        """Return the state, rows above included, for `load` of the same engine."""
+        """Return the state, rows above included, for `load` of the same engine.
+
+        Raises:
+            ValueError: There is none of this state.
+        """
 
     def load(self, state: bytes) -> None:
         """Take over a state that `dump` returned.

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from pyghostty.core import (  # type: ignore[import-untyped]
+    GhosttyError,
     check,
     ffi,
     init_sized,
@@ -21,7 +22,7 @@ from pyghostty.core import (  # type: ignore[import-untyped]
 from backends.cleaning import clean_line
 from backends.protocol.terminals import Screen
 from terma.screen import paint
-from terma.screen.look import ATTRIBUTES, PLAIN, CellRow, Look, joined
+from terma.screen.look import ATTRIBUTES, PLAIN, CellRow, Look, joined, printable
 
 _PENDING_BYTES = 1 << 20
 """How long an unfinished sequence may be and still be in a dump."""
@@ -79,6 +80,8 @@ class GhosttyEngine:
     def resize(self, columns: int, rows: int) -> None:
         """Take another size; the lines of the primary screen are wrapped anew."""
         check(lib.ghostty_terminal_resize(self._terminal, columns, rows, 8, 16), "resize")
+        if self._is_alternate():
+            self._mend_edge(columns)
 
     def show(self, scrollback: int = 0) -> Screen:
         """Return what is shown, with so many of the rows above."""
@@ -126,6 +129,7 @@ class GhosttyEngine:
 
     def repaint(self) -> bytes:
         """Return what brings a real terminal of this size to this state."""
+        self._settle()
         control = self._control()
         # What waits to wrap is in there as text; the picture has it already.
         tail = b"".join(_SEQUENCE.findall(_LAST_PLACE.sub(b"", control, count=1)))
@@ -155,10 +159,11 @@ class GhosttyEngine:
 
     def dump(self) -> bytes:
         """Return the state, rows above included."""
-        if self._get("vt_ground", "bool") is False and self._pending_is_too_long():
-            # Nobody means a title of a megabyte: give it up rather than never have a dump.
-            self.feed(b"\x18")
-        return _allocated(lib.ghostty_snapshot_encode_alloc, self._terminal)
+        self._settle()
+        try:
+            return _allocated(lib.ghostty_snapshot_encode_alloc, self._terminal)
+        except GhosttyError as error:
+            raise ValueError(f"no dump of this state: {error}") from error
 
     def load(self, state: bytes) -> None:
         """Take over a state that `dump` returned."""
@@ -201,10 +206,12 @@ class GhosttyEngine:
     def _pending(self) -> bytes:
         return _allocated(lib.ghostty_terminal_continuation_alloc, self._terminal)
 
-    def _pending_is_too_long(self) -> bool:
+    def _settle(self) -> None:
+        """Give up a sequence that is too long to be kept: nobody means a title of a megabyte."""
         size = ffi.new("size_t*")
         result = lib.ghostty_terminal_continuation_buf(self._terminal, ffi.NULL, 0, size)
-        return result not in (lib.GHOSTTY_SUCCESS, lib.GHOSTTY_OUT_OF_SPACE)
+        if result not in (lib.GHOSTTY_SUCCESS, lib.GHOSTTY_OUT_OF_SPACE):
+            self.feed(b"\x18")
 
     def _control(self) -> bytes:
         """Return its state as sequences, with one cell only."""
@@ -225,11 +232,33 @@ class GhosttyEngine:
         finally:
             lib.ghostty_formatter_free(formatter[0])
 
+    def _mend_edge(self, columns: int) -> None:
+        """Erase halves of wide characters that a new size has cut: no dump could have them."""
+        with _Render(self._terminal, 0) as render:
+            cut = [
+                row
+                for row, (values, _, _) in enumerate(render.rows())
+                if values and self._cell(values[-1])[1] == 2
+            ]
+        if not cut:
+            return
+        pending, is_origin = self._pending(), self._mode(paint.ORIGIN)
+        back = (self._get("cursor_y") + 1, self._get("cursor_x") + 1)
+        parts = [b"\x18\x1b[?6l" if is_origin else b"\x18"]
+        parts += [b"\x1b[%d;%dH\x1b[X" % (row + 1, columns) for row in cut]
+        parts.append(b"\x1b[?6h" if is_origin else b"")
+        self.feed(b"".join(parts) + b"\x1b[%d;%dH" % back + pending)
+
     # -- the other screen and the saved cursor: on a copy that is made to go there -----------
 
     def _copy(self) -> GhosttyEngine:
         copy = GhosttyEngine(1, 1, 0)
-        terminal = _decoded(self.dump(), is_whole=False)
+        try:
+            terminal = _decoded(self.dump(), is_whole=False)
+        except ValueError:
+            # Rare, and better an empty screen behind this one than none at all.
+            copy.resize(self._get("cols"), self._get("rows"))
+            return copy
         copy.close()
         copy._terminal = terminal
         return copy
@@ -355,9 +384,21 @@ class GhosttyEngine:
         """Return rows as plain text, counted from the oldest row above."""
         if count <= 0:
             return []
+        shown = self._text(first, count, is_joined=False)
+        lines = [printable(line).rstrip(" ") for line in shown.split("\n")]
+        lines += [""] * (count - len(lines))
+        # Row by row is slow, and hardly any go on: where joining changes nothing, none do.
+        is_any = self._text(first, count, is_joined=True).count("\n") != shown.count("\n")
+        last = count - 1
+        return [
+            (line, (is_any or number == last) and self._wraps(first + number))
+            for number, line in enumerate(lines[:count])
+        ]
+
+    def _text(self, first: int, count: int, is_joined: bool) -> str:
         options = init_sized("GhosttyTerminalSelectionFormatOptions")
         options.emit = lib.GHOSTTY_FORMATTER_FORMAT_PLAIN
-        options.trim = True
+        options.trim, options.unwrap = True, is_joined
         selection = init_sized("GhosttySelection")
         tag = lib.GHOSTTY_POINT_TAG_SCREEN
         selection.start = self._ref(0, first, tag)[0]
@@ -368,16 +409,12 @@ class GhosttyEngine:
                 self._terminal, allocator, options[0], at, size
             )
         )
-        lines = text.decode("utf-8", "replace").split("\n")
-        lines += [""] * (count - len(lines))
-        return [
-            (CellRow(((line, PLAIN),)).text(), self._wraps(first + number, tag))
-            for number, line in enumerate(lines[:count])
-        ]
+        return text.decode("utf-8", "replace")
 
-    def _wraps(self, row: int, tag: int) -> bool:
+    def _wraps(self, row: int) -> bool:
         found = ffi.new("GhosttyRow*")
-        check(lib.ghostty_grid_ref_row(self._ref(0, row, tag), found), "row")
+        ref = self._ref(0, row, lib.GHOSTTY_POINT_TAG_SCREEN)
+        check(lib.ghostty_grid_ref_row(ref, found), "row")
         return bool(_value(lib.ghostty_row_get, found[0], lib.GHOSTTY_ROW_DATA_WRAP, "bool"))
 
     def _untaken(self) -> int:

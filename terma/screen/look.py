@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from backends.cleaning import clean
 from backends.protocol.terminals import Row, Run
@@ -63,6 +64,14 @@ class Look:
 PLAIN = Look()
 
 
+@lru_cache(maxsize=4096)
+def on_blanks(look: Look) -> Look:
+    """Return what can be seen of a look where there is no character."""
+    attributes = tuple(name for name in look.attributes if name in _SEEN_ON_BLANKS)
+    foreground = look.foreground if attributes else None
+    return replace(look, attributes=attributes, foreground=foreground)
+
+
 @dataclass(frozen=True, slots=True)
 class CellRow:
     """A row as cells: text of one look after another, from the first column.
@@ -77,20 +86,16 @@ class CellRow:
     def row(self) -> Row:
         """Return the row for readers: printable text only, no blanks at its end."""
         runs: list[Run] = []
+        last = PLAIN
         for text, look in trimmed(self.spans):
-            shown = printable(text)
-            if not shown:
-                continue
-            run = Run(
-                text=shown,
-                foreground=look.foreground,
-                background=look.background,
-                attributes=look.attributes,
-                link=printable(look.link) if look.link is not None else None,
-            )
-            if runs and _is_alike(runs[-1], run):
-                run = _joined(runs.pop(), run)
-            runs.append(run)
+            # What nobody can see of a blank differs between engines: it goes with what is before.
+            blanks = len(text) - len(text.lstrip(" "))
+            if blanks and on_blanks(look) == on_blanks(last):
+                _add(runs, text[:blanks], last)
+                text = text[blanks:]
+            if text:
+                _add(runs, text, look)
+                last = look
         return Row(runs=tuple(runs), wraps=self.wraps)
 
     def text(self) -> str:
@@ -150,20 +155,27 @@ def _colour(colour: str | None, base: int) -> list[str]:
     return [str(base + 8), "5", colour]
 
 
-def _is_alike(one: Run, other: Run) -> bool:
-    return (one.foreground, one.background, one.attributes, one.link) == (
-        other.foreground,
-        other.background,
-        other.attributes,
-        other.link,
-    )
-
-
-def _joined(one: Run, other: Run) -> Run:
-    return Run(
-        text=one.text + other.text,
-        foreground=one.foreground,
-        background=one.background,
-        attributes=one.attributes,
-        link=one.link,
+def _add(runs: list[Run], text: str, look: Look) -> None:
+    """Add text; of one look to a reader, it is one run."""
+    shown = printable(text)
+    if not shown:
+        return
+    link = printable(look.link) if look.link is not None else None
+    if runs:
+        before = runs[-1]
+        if (before.foreground, before.background, before.attributes, before.link) == (
+            look.foreground,
+            look.background,
+            look.attributes,
+            link,
+        ):
+            shown = runs.pop().text + shown
+    runs.append(
+        Run(
+            text=shown,
+            foreground=look.foreground,
+            background=look.background,
+            attributes=look.attributes,
+            link=link,
+        )
     )

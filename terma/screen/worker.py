@@ -128,7 +128,10 @@ class Worker:
 
     def _dump(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         terminal = self._terminals[head["id"]]
-        state = zlib.compress(terminal.engine.dump(), _COMPRESSION)
+        try:
+            state = zlib.compress(terminal.engine.dump(), _COMPRESSION)
+        except ValueError as error:
+            return {"impossible": str(error)}, b""
         columns, rows = terminal.size
         return {"columns": columns, "rows": rows, "engine": terminal.engine.NAME}, state
 

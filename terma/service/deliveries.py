@@ -56,7 +56,8 @@ _OPEN = (MessageState.QUEUED.value, MessageState.SHOWN.value)
 
 _ANSWERABLE = (*_OPEN, MessageState.ACKNOWLEDGED.value)
 
-_is_open = deliveries.c.state.in_(_OPEN)
+# In the words of the partial indexes: SQLite does not see through a parameter.
+_is_open = deliveries.c.state.in_([literal_column(f"'{state}'") for state in _OPEN])
 _size = messages.c.size + func.coalesce(func.length(cast(deliveries.c.answer, LargeBinary)), 0)
 _as_sent: ColumnElement[int] = literal_column("deliveries.rowid")
 _joined = deliveries.join(messages, deliveries.c.message == messages.c.id)
@@ -322,7 +323,7 @@ def is_open(mailbox: str, connection: Connection) -> bool:
 def names_of_closed(connection: Connection) -> dict[str, str]:
     """Return the names of closed terminals by their ids."""
     query = select(terminals.c.id, terminals.c.name).where(terminals.c.closed_at.is_not(None))
-    return {id_: name for id_, name in connection.execute(query)}
+    return dict(connection.execute(query).all())
 
 
 def count_open(connection: Connection) -> list[tuple[str, MessageState, int]]:

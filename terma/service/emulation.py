@@ -278,6 +278,8 @@ class Emulation:
         if self.worker is None or (self.is_recorded and is_little):
             return
         answer, state = await self.ask("dump")
+        if "impossible" in answer:
+            return  # the log has it all
         snapshot = Snapshot(
             engine=answer["engine"],
             offset=self.fed,

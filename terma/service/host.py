@@ -225,9 +225,10 @@ class Host:
         private_folder(self._paths.logs)
         said = self._paths.logs / "ptyhost.out"
         with said.open("ab") as output:
+            before = output.tell()
             try:
                 status = subprocess.run(
-                    [sys.executable, "-I", "-S", "-X", "utf8", os.fspath(PROGRAM), os.fspath(self._socket)],
+                    [sys.executable, "-I", "-S", "-X", "utf8", PROGRAM, self._socket],
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
                     start_new_session=True, timeout=_START_S, check=False,
                     env={"PATH": os.environ.get("PATH", os.defpath)},
@@ -237,8 +238,9 @@ class Host:
             except OSError as error:
                 raise TektonError(f"ptyhost cannot be started: {error.strerror}") from error
         if status not in (0, _IS_HELD):
-            last = said.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise TektonError(f"ptyhost cannot start: {last[0]}", self._hint())
+            lines = said.read_bytes()[before:].decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"it ended with status {status}"
+            raise TektonError(f"ptyhost cannot start: {reason}", self._hint())
         return status
 
     def _lost(self, line: _Line, reason: str) -> None:

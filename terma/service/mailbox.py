@@ -91,6 +91,8 @@ class Mailboxes:
             self._counts[mailbox][state] = count
         self._former = await self._database.read(deliveries.names_of_closed)
         await self._expire()
+        for mailbox in self._former.keys() & self._counts.keys():
+            await self.close(mailbox)  # which its end may have come before
         self._timer = asyncio.create_task(self._expire_in_time())
 
     async def stop(self) -> None:
@@ -133,10 +135,7 @@ class Mailboxes:
             id=request.id, sender=sender, text=request.text, addressed=request.to, sent_at=now,
             expires_at=expires_at,
         )  # fmt: skip
-        posted = await self._post(partial(deliveries.post, letter, mailboxes))
-        if expires_at is not None and not posted.is_repeated:
-            self._expect(expires_at)
-        return self._sent(posted)
+        return self._sent(await self._post(partial(deliveries.post, letter, mailboxes)))
 
     async def reply(self, mailbox: str, id: str, text: str) -> Sent:  # noqa: A002
         """Answer a message of a mailbox, in one transaction: the reply is sent, it is answered.
@@ -300,11 +299,6 @@ class Mailboxes:
         self._former.pop(mailbox, None)
         self._wake_all()
 
-    def _expect(self, expiry: float) -> None:
-        if self._next_expiry is None or expiry < self._next_expiry:
-            self._next_expiry = expiry
-            self._has_earlier.set()
-
     async def _expire_due(self) -> None:
         if self._next_expiry is not None and self._next_expiry <= self._now():
             await self._expire()
@@ -313,9 +307,18 @@ class Mailboxes:
         is_over = False
         while not is_over:
             now = self._now()
-            _, following = await self._change(partial(deliveries.expire, now), _first)
-            self._next_expiry = following
+            work = partial(deliveries.expire, now)
+            _, following = await self._change(work, self._note_expiry)
             is_over = following is None or following > now
+
+    def _note_expiry(self, result: tuple[list[Change], float | None]) -> list[Change]:
+        changes, self._next_expiry = result
+        return changes
+
+    def _expect(self, expiry: float | None) -> None:
+        if expiry is not None and (self._next_expiry is None or expiry < self._next_expiry):
+            self._next_expiry = expiry
+            self._has_earlier.set()
 
     async def _expire_in_time(self) -> None:
         while True:
@@ -338,6 +341,8 @@ class Mailboxes:
         work: Callable[[Connection], ResultT],
         changes_of: Callable[[ResultT], Sequence[Change]],
     ) -> ResultT:
+        """Run a transaction, and take in its changes in the order of the transactions."""
+
         async def change() -> ResultT:
             result = await self._database.write(work)
             self._take_in(changes_of(result))
@@ -357,6 +362,8 @@ class Mailboxes:
             for state, step in ((change.before, -1), (message.state, 1)):
                 if state in (MessageState.QUEUED, MessageState.SHOWN):
                     counts[state] += step
+            if change.before is None:
+                self._expect(message.expires_at)
             self._wake(message.recipient)
             self._wake(f"message {message.id}")
         for change in changes:
@@ -439,10 +446,6 @@ def _check(request: SendMessage) -> None:
             f"a message cannot expire after {request.expires_s:g} s",
             "give more than 0: --expires 1h",
         )
-
-
-def _first(result: tuple[list[Change], Any]) -> list[Change]:
-    return result[0]
 
 
 def _third(result: tuple[Any, Any, list[Change]]) -> list[Change]:

@@ -77,7 +77,7 @@ deliveries = Table(
     Column("ended_at", Double),
     Column("answer", Text),
     Index("deliveries_message", "message", "mailbox", unique=True),
-    Index("deliveries_open", "mailbox", sqlite_where=text("state IN ('queued', 'shown')")),
+    Index("deliveries_open", "mailbox", "state", sqlite_where=text("state IN ('queued', 'shown')")),
     Index(
         "deliveries_expiring",
         "expires_at",

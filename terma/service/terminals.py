@@ -226,7 +226,7 @@ class Terminals:
             await self._exited(terminal, ended.status, ended.signal, ended.at or self.now())
             return
         begin = max(hosted.oldest, hosted.end - _TAIL)
-        terminal.end = await self.host.follow(terminal.id, begin)
+        await self.host.follow(terminal.id, begin)
 
     async def stop(self) -> None:
         """Let go of everything; the terminals go on."""
@@ -312,7 +312,7 @@ class Terminals:
         pid = await self.host.open(opening)
         terminal.begin(pid, self.now(), end)
         self.screens.opened(stored.id, stored.columns, stored.rows)
-        terminal.end = await self.host.follow(stored.id, end)
+        await self.host.follow(stored.id, end)
 
     async def close(self, terminal: Terminal) -> Closed:
         """End all that runs in a terminal and free its name; its log is left."""

@@ -80,6 +80,7 @@ CASES = [
     ("aish session rename plan no", "aish session rename plan no"),
     ("aish apollo,ai", "aish apollo,ai"),
     ("aish nobod", "aish nobod"),
+    ("tekton ci show ter", "tekton ci show ter"),
     ("terma attach @co", "terma attach @co"),
     ("terma new al", "terma new al"),
     ("terma attach nobod", "terma attach nobod"),
@@ -96,7 +97,7 @@ class Place:
         launchers = self.home / "tekton" / "state" / "bin"
         programs = folder / "bin"
         for file in [
-            *(launchers / name for name in ("apollo", "apollo-ci", "athena", "aish")),
+            *(launchers / name for name in ("apollo", "apollo-ci", "athena", "aish", "terma")),
             *(programs / name for name in PROGRAMS),
         ]:
             file.parent.mkdir(parents=True, exist_ok=True)

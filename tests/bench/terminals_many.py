@@ -25,10 +25,13 @@ WIDTH = 92
 
 FILLED_EVERY = 4
 _COLUMNS = 100
-_SETTLE_S = 3.0
+_SETTLE_S = 13.0
+"""After this the hub has put away the screens that nobody looks at."""
+
 _LOOK_EVERY_S = 0.01
 _PATIENCE_S = 60.0
 
+_LINES_OF_ALL = f"{SIZE} × {LINES:,} lines"
 _PROMPT = b"\x1b]133;B"
 _PROGRAM = """
 import json, os
@@ -47,9 +50,10 @@ def measure(stage: Stage, runs: int) -> tuple[list[Figure], list[Count]]:
             if number % FILLED_EVERY == FILLED_EVERY - 1 or is_last:
                 found.fill()
                 found.show()
-                found.weigh()
+                found.weigh("shown")
             if is_last:
                 found.idle(runs)
+                found.weigh("rest")
             found.close()
     return found.figures(), found.counts()
 
@@ -114,14 +118,15 @@ class _Crowd:
             for number, screen in enumerate(screens)
         )
 
-    def weigh(self) -> None:
+    def weigh(self, when: str) -> None:
         """Note the memory of the hub, of ptyhost, and of the screen workers, in MB."""
-        pss = {word: _memory(processes, "Pss") for word, processes in self._processes().items()}
+        parts = self._processes()
+        pss = {word: _memory(processes, "Pss") for word, processes in parts.items()}
         for word, size in pss.items():
-            self._note(word, size)
-        self._note("all", sum(pss.values()))
-        resident = [_memory(processes, "Rss") for processes in self._processes().values()]
-        self._note("resident", sum(resident))
+            self._note(f"{word} {when}", size)
+        self._note(when, sum(pss.values()))
+        resident = sum(_memory(processes, "Rss") for processes in parts.values())
+        self._note(f"resident {when}", resident)
 
     def idle(self, windows: int) -> None:
         """Note the processor time of all of them while nothing happens."""
@@ -148,11 +153,14 @@ class _Crowd:
             self._figure("close", f"{SIZE} shells closed", "s", None),
             self._figure("fill", f"56 MB from {SIZE} terminals at once", "s", 5),
             self._figure("show", f"the screens of {SIZE} terminals right afterwards", "s", None),
-            self._figure("all", f"memory of all with {SIZE} × {LINES:,} lines", "MB", 300),
-            self._figure("hub", "of that, the hub", "MB", None),
-            self._figure("ptyhost", "of that, ptyhost", "MB", None),
-            self._figure("workers", "of that, the screen workers", "MB", None),
-            self._figure("resident", "the same as RSS, shared pages counted twice", "MB", None),
+            self._figure(
+                "shown", f"memory of all with {_LINES_OF_ALL}, each just shown", "MB", 300
+            ),
+            self._figure("rest", f"memory of all with {_LINES_OF_ALL}, at rest", "MB", 300),
+            self._figure("hub rest", "of that at rest: the hub", "MB", None),
+            self._figure("ptyhost rest", "of that at rest: ptyhost", "MB", None),
+            self._figure("workers rest", "of that at rest: the screen workers", "MB", None),
+            self._figure("resident rest", "memory at rest, shared pages counted twice", "MB", None),
             self._figure(
                 "idle", f"processor time with {SIZE} idle shells", "% of a core", 1, Judged.MEAN
             ),

@@ -15,7 +15,7 @@ import pytest
 
 from tests.docs.pages import DOCS
 from tests.model_servers import Fault, FaultKind, OllamaServer, Script
-from tests.scenarios.tekton_process import PATIENCE_S, TektonProcess, wait_for
+from tests.scenarios.tekton_process import BIN, PATIENCE_S, TektonProcess, wait_for
 
 PAGE = DOCS / "reference" / "events.md"
 ROWS = {
@@ -24,6 +24,9 @@ ROWS = {
         r"^\| `([a-z]+\.NAME\.[a-z.]+)` \| [^|]+ \|([^|]*)\|$", PAGE.read_text(), re.MULTILINE
     )
 }
+
+
+TERMINALS = {subject for subject in ROWS if subject.startswith("terminal.")}
 
 
 class Watch:
@@ -100,6 +103,16 @@ def cause_all(tekton: TektonProcess, server: OllamaServer, watch: Watch) -> None
         watch.wait(subject)
 
 
+def seen_by(watch: Watch) -> dict[str, set[str]]:
+    """Return what happened as the table has it: subjects, each with the names of its data."""
+    seen: dict[str, set[str]] = {}
+    for event in watch.events:
+        if event["subject"] != "watch.begins":
+            kind, _, rest = event["subject"].split(".", 2)
+            seen.setdefault(f"{kind}.NAME.{rest}", set()).update(event.get("data", {}))
+    return seen
+
+
 def test_all_that_is_in_the_table_happens_and_nothing_else(server: OllamaServer) -> None:
     with TektonProcess(variables={"OLLAMA_HOST": server.url}) as tekton:
         alone = serve_alone(tekton, "engram")
@@ -118,12 +131,7 @@ def test_all_that_is_in_the_table_happens_and_nothing_else(server: OllamaServer)
         tekton.hub.terminate()
         assert tekton.hub.wait(PATIENCE_S) == 0
         tekton.hub = None  # two records of what died are left, on purpose
-    seen: dict[str, set[str]] = {}
-    for event in watch.events:
-        if event["subject"] != "watch.begins":
-            kind, _, rest = event["subject"].split(".", 2)
-            seen.setdefault(f"{kind}.NAME.{rest}", set()).update(event.get("data", {}))
-    assert seen == ROWS
+    assert seen_by(watch) == {name: data for name, data in ROWS.items() if name not in TERMINALS}
 
 
 def test_an_answer_starts_and_ends_once(server: OllamaServer) -> None:
@@ -143,3 +151,53 @@ def test_an_answer_starts_and_ends_once(server: OllamaServer) -> None:
         "ci.apollo.answer.failed",
     ]  # fmt: skip
     assert failed["data"].keys() == {"turn", "elapsed_s", "error"}
+
+
+_TOO_MUCH = 3_000_000
+"""Bytes that a log cannot have where files are limited."""
+
+
+def cause_all_of_terminals(tekton: TektonProcess, watch: Watch) -> None:
+    """Do all that the table tells of terminals."""
+
+    def terma(*arguments: str) -> None:
+        ran = tekton.run([str(BIN / "terma"), *arguments])
+        assert ran.status == 0, ran.err
+
+    terma("new", "alice", "--shell", "bash")
+    terma("send", "alice", "--keys", r"printf '\\a\\033]9;look\\a'\n")
+    watch.wait("terminal.alice.bell")
+    watch.wait("terminal.alice.notice")
+    attached = tekton.terminal("attach", "alice", program="terma")
+    watch.wait("terminal.alice.attached")
+    attached.type("\x1d")
+    watch.wait("terminal.alice.detached")
+    terma("message", "alice", "hello")
+    watch.wait("terminal.alice.message")
+    terma("role", "alice", "review")
+    watch.wait("terminal.alice.role")
+    terma("rename", "alice", "eve")
+    watch.wait("terminal.alice.renamed")
+    terma("new", "bob", "--", "sh", "-c", "exit 3")
+    assert watch.wait("terminal.bob.exited")["data"] == {"status": 3}
+    terma("new", "carl", "--", "sh", "-c", "kill -9 $$")
+    assert watch.wait("terminal.carl.exited")["data"] == {"signal": "KILL"}
+    terma("new", "dora", "--", "sh", "-c", f"head -c {_TOO_MUCH} /dev/zero; exec sleep 600")
+    watch.wait("terminal.dora.warning")
+    host = tekton.tekton("status", "--json").json["ptyhost"]["pid"]
+    os.kill(host, signal.SIGKILL)
+    watch.wait("terminal.eve.lost")
+    terma("restore", "eve")
+    watch.wait("terminal.eve.restored")
+    terma("close", "--all", "--yes")
+    watch.wait("terminal.dora.closed")
+
+
+def test_all_that_the_table_tells_of_terminals_happens_and_nothing_else() -> None:
+    with TektonProcess() as tekton:
+        tekton.start(file_limit=_TOO_MUCH - 1_000_000)
+        with Watch(tekton) as watch:
+            cause_all_of_terminals(tekton, watch)
+        tekton.stop()
+    seen = {name: data for name, data in seen_by(watch).items() if name.startswith("terminal.")}
+    assert seen == {name: ROWS[name] for name in TERMINALS}

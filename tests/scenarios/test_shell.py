@@ -453,3 +453,22 @@ def test_a_ci_completes_its_options(kind: str, tekton: TektonProcess) -> None:
         shell.terminal.wait_for(b"--no-stream")
         shell.terminal.type("hi | cat\r")
         assert shell.result(begun) == ("hi", 0)
+
+
+def test_our_own_programs_complete_their_words(kind: str, tekton: TektonProcess) -> None:
+    file = "autoload -Uz compinit; compinit -u -D" if kind == "zsh" else ""
+    with UserShell(kind, tekton, file) as shell:
+        for typed, becomes in [
+            ("aish session li", "aish session list"),
+            ("aish mirr", "aish mirror"),
+            ("tekton stat", "tekton status"),
+            ("terma rest", "terma restore"),
+        ]:
+            begun = len(shell.terminal.shown)
+            shell.terminal.type(f"{typed}\t")
+            shell.terminal.wait_until(
+                lambda begun=begun, becomes=becomes: becomes in plain(shell.terminal.shown[begun:]),
+                becomes,
+            )
+            shell.terminal.type("\x03")
+            shell.wait_for_prompt(shell.prompts + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -63,11 +64,13 @@ class MailService(Service):
         self.names = {id_: name for name, id_ in IDS.items()}
         self.boxes = Mailboxes(self.database, context.now, self.names.__getitem__)
         self.tokens: list[str | None] = []
+        self.loop: asyncio.AbstractEventLoop
         self.changes: list[Message] = []
         self.boxes.on_change = lambda _, message: self.changes.append(message)
 
     async def start(self) -> None:
         """Open the database."""
+        self.loop = asyncio.get_running_loop()
         await self.database.open()
         for terminal in (ALICE, BOB):
             await self.store.save(terminal)
@@ -177,8 +180,9 @@ def terma(
     variables: Mapping[str, str] | None = None,
 ) -> Ran:
     """Run `terma` to its end as the person or from within a terminal."""
+    stdin = subprocess.DEVNULL if input is None else None
     ran = subprocess.run(
         [*program, *arguments], env=environment(variables, who), capture_output=True, check=False,
-        timeout=20, **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),  # type: ignore[call-overload]
+        timeout=20, stdin=stdin, input=input,
     )  # fmt: skip
     return Ran(ran.returncode, ran.stdout, ran.stderr.decode())

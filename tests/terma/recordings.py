@@ -142,7 +142,9 @@ def _lines(log: Log, since: float | None, until: float | None) -> Iterator[LogLi
         end, at = piece.offset, piece.at
         for line in whole:
             end += len(line) + 1
-            yield LogLine(at=at, offset=end, text=(text + line).decode("utf-8", "replace"))
+            yield LogLine(
+                at=at, offset=end, text=(text + line).strip(b"\r").decode("utf-8", "replace")
+            )
             text = b""
         text += rest
         end += len(rest)

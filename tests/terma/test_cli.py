@@ -46,7 +46,7 @@ def test_a_word_that_is_no_verb_is_told_with_the_nearest_one() -> None:
     assert run("xyzzy").err.splitlines()[1] == "hint: `terma --help` shows all"
 
 
-@pytest.mark.parametrize("verb", ["list", "rename", "inbox"])
+@pytest.mark.parametrize("verb", ["list", "rename", "diff"])
 def test_one_verb_loads_no_other_s_module(verb: str) -> None:
     code = (
         f"import sys; sys.argv = ['terma', {verb!r}, '--help']\n"

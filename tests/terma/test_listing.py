@@ -202,6 +202,20 @@ def test_piped_it_prints_again_with_each_change_and_not_otherwise() -> None:
         assert (watching.returncode, rest, complaint) == (-signal.SIGINT, b"", b"")
 
 
+def test_piped_tables_have_a_blank_line_between_them() -> None:
+    with scripted() as stage:
+        watching = subprocess.Popen(
+            [*TERMA, "list", "--watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert watching.stdout
+        assert watching.stdout.readline().startswith("there are no terminals")
+        stage.terma.terminals = [DORA]
+        assert watching.stdout.readline() == "\n"
+        assert watching.stdout.readline().startswith("NAME")
+        watching.terminate()
+        watching.communicate(timeout=PATIENCE_S)
+
+
 @pytest.mark.parametrize(("key", "status"), [("q", 0), ("\x03", -signal.SIGINT)])
 def test_on_a_terminal_it_draws_in_place_until_it_is_told_to_end(
     tekton_home: Path, key: str, status: int

@@ -18,7 +18,8 @@ def row(*texts: str) -> Row:
 
 
 def screen(*lines: Row, **more: Any) -> Screen:
-    return Screen(**{"offset": 0, "columns": 80, "rows": len(lines), "lines": lines} | more)
+    fields: dict[str, Any] = {"offset": 0, "columns": 80, "rows": len(lines), "lines": lines}
+    return Screen(**fields | more)
 
 
 def test_plain_text_has_the_rows_up_to_the_last_that_shows_anything() -> None:

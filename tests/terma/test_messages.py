@@ -204,9 +204,8 @@ def test_who_expires_or_closes_is_waited_for_no_longer(service: MailService) -> 
     assert ran.err == "error: the message expired before alice had answered\n"
     with begun("message", "bob", "ready?", "--wait") as asking:
         wait_for(lambda: service.boxes._waiting, "that it is followed")
-        loop = service.boxes._timer and service.boxes._timer.get_loop()
-        assert loop is not None
-        asyncio.run_coroutine_threadsafe(service.close_terminal("bob"), loop).result(PATIENCE_S)
+        closing = asyncio.run_coroutine_threadsafe(service.close_terminal("bob"), service.loop)
+        closing.result(PATIENCE_S)
         out, err = asking.communicate(timeout=PATIENCE_S)
     assert (asking.returncode, out) == (3, b"")
     assert b"bob closed before there was an answer" in err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ exit 3
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home() -> Iterator[TektonProcess]:
     with TektonProcess() as tekton:
         yield tekton
@@ -75,11 +75,11 @@ def shell_in_terminal(
     home: TektonProcess,
     words: tuple[str, ...] = (),
     file: str = "",
-    **variables: str,
+    variables: Mapping[str, str] | None = None,
 ) -> UserShell:
     """Start what `terma new` has started, with what a terminal tells it of itself."""
-    terminal = {"TERMA_TERMINAL": "alice"} | variables
-    given = home.environment | {"SHELL": needed(kind)} | variables
+    terminal = {"TERMA_TERMINAL": "alice"} | dict(variables or {})
+    given = home.environment | {"SHELL": needed(kind)} | terminal
     command, environment, _ = program_of(words, given)
     environment.pop("HOME")
     return UserShell(kind, home, file, terminal | environment, command[1:], program=command[0])
@@ -104,7 +104,7 @@ def test_a_shell_that_is_named_has_the_integration_too(kind: str, home: TektonPr
     for word in (kind, needed(kind)):
         command, _, found = program_of([word], home.environment | {"SHELL": "/bin/sh"})
         assert (command[0], found) == (needed(kind), SHELL)
-    with shell_in_terminal(kind, home, (kind,), SHELL="/bin/sh") as shell:
+    with shell_in_terminal(kind, home, (kind,), variables={"SHELL": "/bin/sh"}) as shell:
         assert shell.run("echo on") == ("on", 0)
 
 
@@ -142,7 +142,7 @@ def test_a_shell_that_is_not_there() -> None:
 def test_bash_without_start_files_reads_none_and_has_the_integration(home: TektonProcess) -> None:
     words = ("bash", "--norc")
     variables = {"PROMPT_COMMAND": "own=$((own + 1))", "PS1": "own> "}
-    with shell_in_terminal("bash", home, words, "BASHRC=read\nPS1='rc> '", **variables) as shell:
+    with shell_in_terminal("bash", home, words, "BASHRC=read\nPS1='rc> '", variables) as shell:
         assert plain(shell.terminal.shown).endswith("alice own> ")
         assert shell.run("echo ${BASHRC-none} $own ${#PROMPT_COMMAND[@]}") == ("none 1 3", 0)
         assert shell.run("sh -c 'exit 5'") == ("", 5)
@@ -188,7 +188,7 @@ def test_the_prompt_has_the_name_of_the_terminal(kind: str, home: TektonProcess)
     file = "function fish_prompt; echo 'own> '; end" if kind == "fish" else "PS1='own> '"
     with shell_in_terminal(kind, home, file=file) as shell:
         assert plain(shell.terminal.shown).endswith("alice own> ")
-    with shell_in_terminal(kind, home, file=file, AISH_PROMPT="mine ") as shell:
+    with shell_in_terminal(kind, home, file=file, variables={"AISH_PROMPT": "mine "}) as shell:
         assert plain(shell.terminal.shown).endswith("mine own> ")
 
 
@@ -198,7 +198,7 @@ def test_the_prompt_has_the_name_of_the_terminal(kind: str, home: TektonProcess)
 def test_a_message_is_told_once_before_the_next_prompt(
     kind: str, home: TektonProcess, mail: Mail
 ) -> None:
-    with shell_in_terminal(kind, home, **mail.variables) as shell:
+    with shell_in_terminal(kind, home, variables=mail.variables) as shell:
         assert shell.run("echo on") == ("on", 0)
         assert not mail.calls.exists(), "nothing is run while nothing waits"
         mail.comes()
@@ -224,7 +224,7 @@ def test_a_message_that_waits_is_told_before_the_first_prompt(
     kind: str, home: TektonProcess, mail: Mail
 ) -> None:
     mail.comes()
-    with shell_in_terminal(kind, home, **mail.variables) as shell:
+    with shell_in_terminal(kind, home, variables=mail.variables) as shell:
         shown = shell.terminal.shown
         assert shown.count(NOTICE.encode()) == 1
         assert shown.index(NOTICE.encode()) < shown.index(PROMPT)
@@ -253,7 +253,7 @@ _OWN = {
 def test_a_message_leaves_the_user_s_own_prompt_as_it_is(
     kind: str, home: TektonProcess, mail: Mail, file: str
 ) -> None:
-    with shell_in_terminal(kind, home, file=file, **mail.variables) as shell:
+    with shell_in_terminal(kind, home, file=file, variables=mail.variables) as shell:
         mail.comes()
         begun = shell.type("sh -c 'exit 5'")
         assert shell.result(begun) == ("", 5)
@@ -268,7 +268,7 @@ def test_without_terma_nothing_is_told_and_nothing_breaks(
 ) -> None:
     mail.comes()
     path = f"{Path(needed(kind)).parent}:/usr/bin:/bin"
-    with shell_in_terminal(kind, home, **(mail.variables | {"PATH": path})) as shell:
+    with shell_in_terminal(kind, home, variables=mail.variables | {"PATH": path}) as shell:
         begun = shell.type("sh -c 'exit 5'")
         assert shell.result(begun)[1] == 5
         assert b"terma" not in shell.terminal.shown[begun:]

@@ -216,7 +216,7 @@ def test_a_checkout_that_fails_leaves_nothing(repository: Repository) -> None:
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'fatal: the hook says no' >&2; exit 3\n")
     hook.chmod(0o755)
-    with pytest.raises(TektonError, match="^git worktree: the hook says no$"):
+    with pytest.raises(TektonError, match="git worktree: the hook says no"):
         make(str(repository.path), "one")
     assert repository.worktrees == [str(repository.path)]
     assert repository.branches == ["main"]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backends.cli import app
@@ -26,7 +27,7 @@ from tests.terma.scripted import scripted
 _STUBBORN = (
     "import signal, time; signal.signal(1, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 )
-# Holds no terminal, but the socket of the one that does.
+# Holds no terminal, but looks like what does.
 _HOST = """
 import socket, sys, time
 listening = socket.socket(socket.AF_UNIX)
@@ -51,12 +52,20 @@ def paths() -> Paths:
 def started(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a Python that says when it is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-c", *arguments], stdout=subprocess.PIPE, env=os.environ | variables,
+        [sys.executable, *arguments], stdout=subprocess.PIPE, env=os.environ | variables,
         start_new_session=True,
     )  # fmt: skip
     assert process.stdout
     process.stdout.readline()
     return process
+
+
+def host_of(paths: Paths) -> subprocess.Popen[bytes]:
+    """Start what looks like ptyhost."""
+    program = paths.state / "ptyhost" / "__main__.py"
+    program.parent.mkdir(parents=True)
+    program.write_text(_HOST)
+    return started(str(program), str(paths.runtime / "ptyhost.sock"))
 
 
 @pytest.fixture
@@ -81,9 +90,13 @@ def test_whoever_holds_terminals_is_found_though_it_hangs(
 ) -> None:
     assert terminals.host_pid(paths) is None
     assert terminals.living(paths, None) == ""
-    host = started(_HOST, str(paths.runtime / "ptyhost.sock"))
+    host = host_of(paths)
     processes.append(host)
     host.send_signal(signal.SIGSTOP)
+    reader = started(
+        "-c", "import time; print(flush=True); time.sleep(60)", str(paths.runtime / "ptyhost.sock")
+    )
+    processes.append(reader)
     assert terminals.host_pid(paths) == host.pid
     assert terminals.living(paths, None) == (
         f"terminals live on, held by ptyhost (pid {host.pid}); `tekton down --all` ends them too"
@@ -140,11 +153,11 @@ def test_what_hangs_is_ended_by_force_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(terminals, "_GRACE_S", 0.3)
     ours = [
-        started(_STUBBORN, **within(tekton_home)),
-        started("import time; print(flush=True); time.sleep(60)", **within(tekton_home)),
+        started("-c", _STUBBORN, **within(tekton_home)),
+        started("-c", "import time; print(flush=True); time.sleep(60)", **within(tekton_home)),
     ]
-    other = started(_STUBBORN, **within(tekton_home / "other"))
-    host = started(_HOST, str(paths.runtime / "ptyhost.sock"))
+    other = started("-c", _STUBBORN, **within(tekton_home / "other"))
+    host = host_of(paths)
     processes += [*ours, other, host]
     for process in (ours[1], host):
         process.send_signal(signal.SIGSTOP)
@@ -171,19 +184,14 @@ def test_it_knows_a_terminal_of_its_own_home(
         assert terminals.is_within(paths) is is_own
 
 
-def test_a_hub_that_is_started_in_a_terminal_does_not_belong_to_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_hub_that_is_started_in_a_terminal_does_not_belong_to_it() -> None:
     """Or it would end when that terminal is closed."""
-    import psutil
-
     with TektonProcess() as tekton:
-        for name, value in (tekton.environment | within(tekton.home)).items():
-            monkeypatch.setenv(name, value)
-        pid = hub_process.spawn(find_paths(), [])
-        found = psutil.Process(pid).environ()
+        up = tekton.tekton("up", "--json", variables=within(tekton.home))
+        found = psutil.Process(up.json["pid"]).environ()
+        assert found["TEKTON_HOME"] == str(tekton.home)
         assert not [name for name in found if name.startswith("TERMA_")]
-        assert tekton.tekton("down").status == 0
+        assert tekton.tekton("down").err == f"hub is down (it was pid {up.json['pid']})\n"
 
 
 def test_a_hub_that_hangs_is_killed_where_everything_is_to_end(

@@ -218,13 +218,14 @@ def test_a_hub_that_dies_is_waited_for(attach: Windows, context: StageContext) -
     with serving(first):
         window = attached(attach, first)
         first.holds_writes = True
-        first.put(b"the screen\r\nstays")
+        first.put(b"\x1b[?1003hthe screen\r\nstays")
         window.wait_text("stays")
         window.type("never sent")
         window.wait_until(lambda: first.count(WriteTerminal) == 1, "the write")
     window.wait_text("the hub is gone")
     window.wait_text("not sent")
     assert "the screen\nstays" in window.text
+    assert not window.mode(1003), "a mouse that moves would ring"
     bells = window.shown.count(b"\x07")
     window.type("x")
     window.wait_until(lambda: window.shown.count(b"\x07") > bells, "a bell")
@@ -314,6 +315,25 @@ def test_another_size_is_shown_in_a_frame_until_one_types(
     window.wait_until(lambda: "·" not in window.text, "no frame")
     window.wait_until(lambda: window.mode(1000), "the mouse is the program's again")
     assert terma.typed == b"k"
+
+
+def test_a_write_under_way_is_waited_for_before_the_repaint(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma, columns=100, rows=30)
+    terma.resize(60, 10)
+    window.wait_text("alice is 60 x 10")
+    terma.holds_writes = True
+    window.type("k")
+    window.wait_until(lambda: terma.count(WriteTerminal) == 1, "the write")
+    terma.resize(100, 30)
+    window.type("l")
+    terma.put(b"shown in the frame")
+    window.wait_text("shown in the frame")
+    assert terma.count(AttachTerminal) == 1
+    terma.release()
+    window.wait_until(lambda: terma.typed == b"kl", "both keys")
+    assert terma.count(AttachTerminal) == 2
 
 
 def test_of_a_larger_terminal_the_part_with_the_cursor_is_shown(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,3 +22,9 @@ def ptyhost(tekton_home: Path) -> Iterator[Ptyhost]:
 def client(ptyhost: Ptyhost) -> Client:
     """A client of it."""
     return ptyhost.client()
+
+
+@pytest.fixture
+def python() -> str:
+    """The interpreter that runs the tests, by its full path."""
+    return sys.executable

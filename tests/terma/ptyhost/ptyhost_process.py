@@ -60,12 +60,16 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Client:
-    """A client that waits for each answer, and keeps the events and the output it gets meanwhile."""
+    """A client that waits for each answer, and keeps what else it gets meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE_S)
-        self.socket.connect(os.fspath(path))
+        try:
+            self.socket.connect(os.fspath(path))
+        except OSError:
+            self.socket.close()
+            raise
         self.events: list[dict[str, Any]] = []
         self.output: dict[int, bytearray] = {}
         self.ends: dict[int, int] = {}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, event
 
 from backends.database import Database
 from backends.errors import Busy, MessageTooLarge, NotFound, StorageError, UsageError
@@ -183,23 +186,19 @@ def test_a_text_is_neither_empty_nor_too_long(tmp_path: Path) -> None:
     use(tmp_path, work)
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_any_text_is_stored_as_it_is(text: str) -> None:
-    if not text.strip():
-        return
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
-    async def main() -> None:
-        import tempfile
 
-        with tempfile.TemporaryDirectory() as folder:
-            database = Database(Path(folder) / "terma.db", metadata, MIGRATIONS, HEAD)
-            await database.open()
-            stage = Stage(database)
+@settings(max_examples=10)
+@given(texts=st.lists(TEXT, min_size=5, max_size=20))
+def test_any_text_is_stored_as_it_is(texts: list[str]) -> None:
+    async def work(stage: Stage) -> None:
+        for text in texts:
             await stage.send(text, A)
-            assert await stage.texts() == [text]
-            await database.close()
+        assert await stage.texts() == texts
 
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory() as folder:
+        use(Path(folder), work)
 
 
 def test_a_full_mailbox_takes_no_more_and_then_nobody_gets_it(
@@ -224,13 +223,15 @@ def test_a_full_mailbox_takes_no_more_and_then_nobody_gets_it(
 
 def test_a_cancelled_sender_s_message_is_counted_all_the_same(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
-        sending = asyncio.create_task(stage.send("hello", A))
+        sending = asyncio.create_task(stage.send("hello", A, expires_s=60))
         await asyncio.sleep(0)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
         await until(lambda: stage.changes)
         assert (stage.boxes.unread(A), await stage.texts()) == (1, ["hello"])
+        stage.time += 60
+        assert (await stage.texts(), stage.boxes.unread(A)) == ([], 0)
 
     use(tmp_path, work)
 
@@ -574,16 +575,33 @@ def test_nobody_is_waited_for_who_is_closed(tmp_path: Path, acknowledges: bool) 
         sent = await stage.send("ready?", A)
         if acknowledges:
             await stage.boxes.acknowledge(A, [sent.id])
-        following = stage.boxes.follow(sent.id, True)
-        items = asyncio.create_task(take(following, 2))
+
+        async def ending() -> Any:
+            return [item async for item in stage.boxes.follow(sent.id, True)][-1]
+
+        end = asyncio.create_task(ending())
         await until(lambda: stage.boxes._waiting)
         await stage.close_alice()
-        [message, end] = await items
-        assert message.state is (ACKNOWLEDGED if acknowledges else EXPIRED)
-        assert isinstance(end, Deliveries)
+        assert isinstance(await end, Deliveries)
+        assert await stage.states() == [ACKNOWLEDGED if acknowledges else EXPIRED]
         assert stage.boxes.unread(A) == 0
 
     use(tmp_path, work)
+
+
+def test_what_is_open_with_nobody_to_read_it_has_expired_after_a_start(tmp_path: Path) -> None:
+    """The hub may die between the close of a terminal and that of its mailbox."""
+
+    async def work(stage: Stage) -> None:
+        await stage.send("hello", A, B, PERSON)
+        await stage.store.save(closed(ALICE, stage.time))
+
+    async def later(stage: Stage) -> None:
+        assert (await stage.states(A), await stage.states(B)) == ([EXPIRED], [QUEUED])
+        assert (stage.boxes.unread(A), stage.boxes.unread(PERSON)) == (0, 1)
+
+    use(tmp_path, work)
+    use(tmp_path, later)
 
 
 def test_a_follower_is_told_of_the_expiry(tmp_path: Path) -> None:
@@ -629,3 +647,31 @@ def test_a_forgotten_mailbox_leaves_what_others_have(tmp_path: Path) -> None:
         assert not any(b"for alice" in data for data in files)
 
     use(tmp_path, work)
+
+
+# -- what it costs ---------------------------------------------------------------------------
+
+
+def test_what_has_ended_costs_nothing() -> None:
+    """Only the partial indexes are walked, which hold what is open."""
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    plans: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            rows = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            plans.extend(row[-1] for row in rows if "deliveries" in row[-1])
+
+    event.listen(engine, "before_cursor_execute", explain)
+    with engine.connect() as connection:
+        deliveries.count_open(connection)
+        deliveries.expire(1.0, connection)
+        deliveries.expire_all(A, 1.0, connection)
+    assert [re.findall("deliveries_[a-z]+", plan) for plan in plans] == [
+        ["deliveries_open"],
+        ["deliveries_expiring"],
+        ["deliveries_expiring"],
+        ["deliveries_open"],
+    ]
+    engine.dispose()

@@ -133,7 +133,8 @@ def test_the_migrations_make_the_tables_as_they_are(tmp_path: Path) -> None:
         found = inspect(engine)
         with engine.connect() as connection:
             indexes = connection.exec_driver_sql(
-                "SELECT name, lower(sql) FROM sqlite_master WHERE sql IS NOT NULL AND type = 'index' ORDER BY name"
+                "SELECT name, lower(sql) FROM sqlite_master "
+                "WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
             ).all()
         tables = {
             name: (

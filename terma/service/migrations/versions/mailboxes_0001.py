@@ -71,7 +71,7 @@ def upgrade() -> None:
     op.create_index(
         "deliveries_open",
         "deliveries",
-        ["mailbox"],
+        ["mailbox", "state"],
         sqlite_where=sa.text("state IN ('queued', 'shown')"),
     )
     op.create_index(

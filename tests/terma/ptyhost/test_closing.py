@@ -1,0 +1,164 @@
+"""Closing leaves nothing behind, whatever a terminal has started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from terma.ptyhost import processes
+from tests.terma.ptyhost.ptyhost_process import Client, Ptyhost, Refused, is_running, wait_until
+
+FAMILY = {
+    "plain": (1, "sleep 61"),
+    "deaf": (1, "trap '' HUP; while :; do sleep 61; done"),
+    "setsid": (2, "setsid sleep 61 & sleep 61"),
+    "deaf and setsid": (
+        2, "(trap '' HUP; exec setsid sh -c 'while :; do sleep 61; done') & sleep 61",
+    ),
+    "jobs": (3, "set -m; sleep 61 & sleep 61 & sleep 61 & fg"),
+    "orphans": (3, "(setsid sh -c 'sleep 61 & sleep 61 &' &); sleep 61"),
+    "stopped": (
+        1, "(trap '' HUP; exec sleep 61) & until grep -q sleep /proc/$!/comm; do :; done; "
+        "kill -STOP $! $$",
+    ),
+    "two shells deep": (2, "bash -c 'bash --norc -ic \"sleep 61 & sleep 61\"'"),
+}  # fmt: skip
+"""Scripts that never end, and how many `sleep` each comes to."""
+
+
+def find(terminal: str) -> set[int]:
+    """All that carries an id."""
+    return set(processes.survivors([terminal]).get(terminal, ()))
+
+
+def sleeping(terminal: str) -> int:
+    """How many `sleep` carry an id."""
+    count = 0
+    for pid in find(terminal):
+        with suppress(psutil.NoSuchProcess):
+            count += psutil.Process(pid).name() == "sleep"
+    return count
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """A process that belongs to no terminal."""
+    process = psutil.Popen(["sleep", "61"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_nothing_stays_behind(client: Client, ptyhost: Ptyhost, stranger: int, family: str) -> None:
+    client.open("other", "sleep", "61")
+    count, script = FAMILY[family]
+    client.open("a", "bash", "-c", script)
+    wait_until(lambda: sleeping("a") == count, "the family")
+    found = find("a")
+    answer = client.ask("close", terminal="a", grace_s=0.2)
+    assert answer["left"] == []
+    assert answer["ended"] >= count
+    assert not [pid for pid in found if is_running(pid)]
+    assert not find("a")
+    assert client.events[-1]["event"] == "exit"
+    assert is_running(stranger)
+    assert client.state("other")["exit"] is None
+    assert is_running(ptyhost.pid)
+
+
+def test_a_program_may_end_in_its_own_way(client: Client) -> None:
+    client.open(
+        "a", "sh", "-c", "trap 'echo bye; exit 5' HUP; echo ready; while :; do sleep 61; done"
+    )
+    client.follow("a")
+    client.wait_for(b"ready")
+    assert client.ask("close", terminal="a", grace_s=20)["left"] == []
+    assert client.wait_event("exit", terminal="a")["status"] == 5
+    assert b"bye" in client.output[1]
+
+
+def test_what_a_program_has_left_is_ended_after_it(client: Client) -> None:
+    client.open("a", "sh", "-c", "trap '' HUP; setsid sleep 61 & sleep 62 & exit 0")
+    client.wait_event("exit", terminal="a")
+    assert len(find("a")) == 2
+    assert client.ask("close", terminal="a", grace_s=0) == {"ended": 2, "left": []}
+    assert client.ask("close", terminal="a", grace_s=0) == {"ended": 0, "left": []}
+    with pytest.raises(Refused, match="not_found"):
+        client.ask("close", terminal="b", grace_s=0)
+
+
+def test_many_are_closed_in_the_time_of_one(client: Client) -> None:
+    """One after another they would take longer than a test may."""
+    names = [f"t{number}" for number in range(130)]
+    script = "trap '' HUP; sleep 61; :"
+    for number in [client.send_open(name, "sh", "-c", script) for name in names]:
+        client.answer(number)
+    wait_until(lambda: sum(map(len, processes.survivors(names).values())) == 260, "all of them")
+    asked = [client.send("close", terminal=name, grace_s=0.5) for name in names]
+    answers = [client.answer(number) for number in asked]
+    assert [answer["left"] for answer in answers] == [[]] * 130
+    assert sum(answer["ended"] for answer in answers) == 260
+    assert not processes.survivors(names)
+
+
+def test_two_who_close_the_same_terminal_get_the_same_answer(client: Client) -> None:
+    client.open("a", "sh", "-c", "trap '' HUP; echo ready; while :; do sleep 61; done")
+    client.follow("a")
+    client.wait_for(b"ready")
+    slow = client.send("close", terminal="a", grace_s=30)
+    quick = client.send("close", terminal="a", grace_s=0)
+    assert client.answer(slow) == client.answer(quick) == {"ended": 2, "left": []}
+
+
+def test_an_id_is_not_used_again_while_it_is_being_closed(client: Client) -> None:
+    client.open("a", "sh", "-c", "trap '' HUP; (exec setsid sleep 61) & exit")
+    client.wait_event("exit", terminal="a")
+    number = client.send("close", terminal="a", grace_s=0.3)
+    client.ask("forget", terminal="a")
+    with pytest.raises(Refused, match="exists"):
+        client.open("a", "cat")
+    assert client.answer(number)["left"] == []
+    client.open("a", "cat")
+    assert client.state("a")["exit"] is None
+
+
+def test_one_who_is_connected_is_spared(ptyhost: Ptyhost, client: Client) -> None:
+    """A hub that was started from within a terminal carries its id."""
+    client.open("a", "sleep", "61")
+    script = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(1)"
+    )
+    hub = subprocess.Popen(
+        [sys.executable, "-uISc", f"{script}\nwhile s.recv(999): pass", ptyhost.path],
+        env={"TERMA_INSTANCE": "a"}, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with hub:
+        assert hub.stdout
+        assert hub.stdout.readline() == b"1\n"
+        ptyhost.client().close()  # it has been connected before this one
+        assert client.ask("close", terminal="a", grace_s=0) == {"ended": 1, "left": []}
+        assert find("a") == {hub.pid}
+        assert is_running(hub.pid)
+        hub.kill()
+
+
+def test_survivors_are_found_when_ptyhost_was_killed(ptyhost: Ptyhost, client: Client) -> None:
+    ptyhost.clean_up("a", "b", "c")
+    client.open(
+        "a", "sh", "-c", "trap '' HUP; echo ready; setsid sleep 61 & while :; do sleep 62; done"
+    )
+    client.open("b", "sleep", "61")
+    client.follow("a")
+    client.wait_for(b"ready")
+    wait_until(lambda: len(find("a")) == 3, "the family")
+    before = find("a")
+    ptyhost.kill()
+    wait_until(lambda: not find("b"), "the hang-up")  # its terminal went with ptyhost
+    found = processes.survivors(["a", "b", "c"])
+    assert {name: set(pids) for name, pids in found.items()} == {"a": before}

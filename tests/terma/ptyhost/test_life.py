@@ -1,0 +1,231 @@
+"""ptyhost itself: when it comes, whom it serves, what it survives, and when it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from terma.ptyhost import __main__ as program
+from terma.ptyhost import frames, processes
+from tests.terma.ptyhost.ptyhost_process import (
+    Client,
+    Ptyhost,
+    Refused,
+    is_running,
+    wait_until,
+)
+
+
+def is_there(path: Path) -> bool:
+    """Whether somebody listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(os.fspath(path)) == 0
+
+
+def test_it_stands_alone(ptyhost: Ptyhost, client: Client) -> None:
+    process = psutil.Process(ptyhost.pid)
+    assert os.getsid(ptyhost.pid) not in (os.getsid(0), 0)
+    assert process.cwd() == "/"
+    assert process.terminal() is None
+    assert stat.S_IMODE(ptyhost.path.stat().st_mode) == 0o600
+    assert set(client.ask("hello", version=9)) == {"version", "pid", "started_at", "ops"}
+
+
+def test_it_needs_no_more_than_the_standard_library(tekton_home: Path) -> None:
+    """As the hub starts it: by its path, isolated, without site packages."""
+    path = os.fspath(Path(program.__file__))
+    with Ptyhost(tekton_home / "run", ("-I", "-S", path)) as ptyhost:
+        client = ptyhost.client()
+        client.open("a", "cat")
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            os.kill(ptyhost.pid, number)
+        assert client.write("a", b"hello")["input"] == 5
+        assert b"TERMA_INSTANCE" not in Path(f"/proc/{ptyhost.pid}/environ").read_bytes()
+
+
+def test_one_that_lives_keeps_its_socket(ptyhost: Ptyhost, client: Client) -> None:
+    assert ptyhost.start().returncode == 3
+    ptyhost.path.with_name("ptyhost.sock.lock").unlink()
+    assert ptyhost.start().returncode == 3
+    assert client.ask("list") == {"terminals": []}
+    assert ptyhost.client().ask("hello")["pid"] == ptyhost.pid
+
+
+def test_a_socket_that_was_left_behind_is_replaced(ptyhost: Ptyhost, client: Client) -> None:
+    before = ptyhost.pid
+    ptyhost.kill()
+    assert ptyhost.path.exists()
+    assert ptyhost.start().returncode == 0
+    assert ptyhost.client().ask("hello")["pid"] != before
+
+
+def _squat_open(folder: Path) -> None:
+    folder.chmod(0o755)
+
+
+def _squat_link(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder.with_name("elsewhere"))
+
+
+def _squat_file(folder: Path) -> None:
+    (folder / "ptyhost.sock").write_text("not a socket")
+
+
+def _squat_lock(folder: Path) -> None:
+    (folder / "ptyhost.sock.lock").symlink_to(folder / "target")
+
+
+@pytest.mark.parametrize("squat", [_squat_open, _squat_link, _squat_file, _squat_lock])
+def test_a_squatted_folder_is_refused(tekton_home: Path, squat: object) -> None:
+    ptyhost = Ptyhost(tekton_home / "run")
+    assert callable(squat)
+    squat(tekton_home / "run")
+    ran = ptyhost.start()
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(os.fspath(ptyhost.path))
+    assert len(ran.stderr.splitlines()) == 1
+    assert not is_there(ptyhost.path)
+
+
+def test_a_path_that_is_no_socket_can_be_is_refused(tekton_home: Path) -> None:
+    ran = Ptyhost(tekton_home / ("x" * 120)).start()
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
+
+
+def test_it_ends_when_nobody_is_connected_and_nothing_runs(
+    ptyhost: Ptyhost, client: Client, tmp_path: Path
+) -> None:
+    client.open("a", "sh", "-c", "read x; exit 4", log=str(tmp_path))
+    client.close()
+    other = ptyhost.client()
+    other.send_input("a", b"\n")
+    other.close()
+    wait_until(lambda: not is_running(ptyhost.pid), "its end")
+    assert json.loads((tmp_path / "exit.json").read_text())["status"] == 4
+    assert not ptyhost.path.exists()
+
+
+def test_it_holds_what_has_ended_for_as_long_as_somebody_is_connected(
+    ptyhost: Ptyhost, client: Client
+) -> None:
+    first = ptyhost.client()
+    first.open("a", "sh", "-c", "exit 4")
+    first.close()
+    client.wait_event("exit", terminal="a")
+    assert ptyhost.client().state("a")["exit"]["status"] == 4
+
+
+def test_it_outlives_its_clients_while_something_runs(ptyhost: Ptyhost, client: Client) -> None:
+    client.open("a", "sh", "-c", "read x; echo more; read x")
+    client.follow("a")
+    client.write("a", b"\n")
+    client.wait_for(b"more")
+    client.close()
+    again = ptyhost.client()
+    again.follow("a")
+    assert b"more" in again.wait_for(b"more")
+
+
+def test_a_term_hangs_up_and_ends_it(ptyhost: Ptyhost, client: Client) -> None:
+    ptyhost.clean_up("a")
+    client.open("a", "sh", "-c", "sleep 61 & setsid sleep 61 & sleep 61")
+    wait_until(lambda: len(processes.survivors(["a"]).get("a", ())) == 4, "the family")
+    os.kill(ptyhost.pid, signal.SIGTERM)
+    wait_until(lambda: not is_running(ptyhost.pid), "its end")
+    wait_until(lambda: not processes.survivors(["a"]), "their end")
+    assert not ptyhost.path.exists()
+
+
+GARBAGE = {
+    "text": b"GET / HTTP/1.1\r\n\r\n",
+    "too long": struct.pack(">IB", (4 << 20) + 1, 1),
+    "no json": frames.frame(1, b"{"),
+    "no object": frames.frame(1, b"[]"),
+    "deep": frames.frame(1, b"[" * 100_000),
+    "no id": frames.frame(1, b'{"op": "list"}'),
+    "a large id": frames.frame(1, b'{"op": "list", "id": 99999999999}'),
+    "short input": frames.frame(4, b"\0"),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_ends_a_connection_and_no_other(
+    ptyhost: Ptyhost, client: Client, garbage: str
+) -> None:
+    client.open("a", "cat")
+    bad = ptyhost.client()
+    bad.socket.sendall(GARBAGE[garbage])
+    with pytest.raises(ConnectionResetError):
+        bad.take()
+    assert client.write("a", b"x")["input"] == 1
+
+
+def test_an_unknown_request_leaves_the_connection_usable(client: Client) -> None:
+    with pytest.raises(Refused, match="unknown_op"):
+        client.ask("dance")
+    client.socket.sendall(frames.frame(9, b"a kind of later"))
+    for op in ("read", "subscribe", "write", "resize", "signal", "meta", "close", "forget"):
+        with pytest.raises(Refused):
+            client.ask(op)
+    assert client.ask("list", nobody="knows") == {"terminals": []}
+
+
+def test_half_a_frame_costs_little_and_holds_nobody_up(ptyhost: Ptyhost, client: Client) -> None:
+    process = psutil.Process(ptyhost.pid)
+    before = process.memory_info().rss
+    for _ in range(5):
+        ptyhost.client().socket.sendall(struct.pack(">IB", 4 << 20, 1) + b"x" * 1_000_000)
+    client.open("a", "cat")
+    assert client.write("a", b"x")["input"] == 1
+    assert process.memory_info().rss - before < 15_000_000
+
+
+def test_one_who_asks_and_never_reads_costs_little(ptyhost: Ptyhost, client: Client) -> None:
+    client.open("a", "sh", "-c", "head -c 200000 /dev/zero; read x")
+    wait_until(lambda: client.state("a")["end"] == 200_000, "output")
+    process = psutil.Process(ptyhost.pid)
+    before = process.memory_info().rss
+    deaf = ptyhost.client()
+    deaf.socket.setblocking(False)
+    request = {"op": "read", "terminal": "a", "offset": 0, "limit": 200_000}
+    asked = 0
+    try:
+        while asked < 20_000:  # 4 GB, were they answered
+            asked += 1
+            deaf.socket.send(frames.message({"id": asked, **request}))
+    except BlockingIOError:
+        pass
+    assert client.write("a", b"")["input"] == 0
+    assert process.memory_info().rss - before < 10_000_000
+
+
+def test_a_thousand_may_knock_at_once(ptyhost: Ptyhost, client: Client) -> None:
+    os.kill(ptyhost.pid, signal.SIGSTOP)
+    knocking = [socket.socket(socket.AF_UNIX) for _ in range(300)]
+    try:
+        for one in knocking:
+            one.setblocking(False)
+            one.connect(os.fspath(ptyhost.path))
+    finally:
+        os.kill(ptyhost.pid, signal.SIGCONT)
+        for one in knocking:
+            one.close()
+    assert client.ask("list") == {"terminals": []}
+
+
+def test_it_is_told_how_it_is_started() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "terma.ptyhost"], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (2, "usage: ptyhost SOCKET\n")

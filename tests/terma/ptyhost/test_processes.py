@@ -1,0 +1,59 @@
+"""Finding processes, with /proc and with ps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from terma.ptyhost import processes
+from tests.terma.ptyhost.ptyhost_process import wait_until
+
+LISTING = b"""\
+    1 Ss   Mon Nov  2 09:00:01 2026 /sbin/launchd
+  501 S+   Mon Nov  2 09:00:02 2026 sleep 61 PATH=/bin TERMA_INSTANCE=ab-1 HOME=/x
+  502 Z    Mon Nov  2 09:00:02 2026 (sleep) TERMA_INSTANCE=ab-1
+  503 S    Mon Nov  2 09:00:03 2026 echo XTERMA_INSTANCE=ab-1 TERMA_INSTANCE=AB
+garbage
+"""
+
+
+@pytest.fixture
+def marked() -> Iterator[int]:
+    """A process that carries an id, behind an environment of several pages."""
+    environment = {f"V{number:05}": "x" * 100 for number in range(1000)}
+    process = subprocess.Popen(
+        ["sleep", "61"], env={**environment, "PATH": os.environ["PATH"], "TERMA_INSTANCE": "m-1"}
+    )
+    wait_until(lambda: processes.survivors(["m-1"]), "the process")
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_one_look_finds_what_carries_an_id(marked: int) -> None:
+    assert processes.survivors(["m-1", "m-2"]) == {"m-1": [marked]}
+    assert processes.survivors([]) == {}
+    [found] = [process for process in processes.scan() if process.pid == marked]
+    assert found.session == os.getsid(marked)
+
+
+def test_what_waits_to_be_reaped_does_not_count(marked: int) -> None:
+    os.kill(marked, 9)
+    wait_until(lambda: not processes.survivors(["m-1"]), "its end")
+
+
+def test_ps_is_read_where_there_is_no_proc() -> None:
+    found = list(processes._from_ps(LISTING))
+    assert [(one.pid, one.instance) for one in found] == [(1, ""), (501, "ab-1"), (503, "")]
+    assert found[1].started == b"Mon Nov  2 09:00:02 2026"
+
+
+@pytest.mark.skipif(not shutil.which("ps"), reason="there is no ps here")
+def test_ps_and_proc_agree(marked: int) -> None:
+    found = {one.pid: one for one in processes._from_ps(processes._ask_ps())}
+    assert found[marked].instance == "m-1"
+    assert found[marked].session == os.getsid(marked)

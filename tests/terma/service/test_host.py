@@ -1,0 +1,423 @@
+"""The hub's line to ptyhost, against the real one and against an older one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from backends.errors import Busy, ConnectionLost, NotFound, TektonError, UsageError
+from backends.paths import Paths, find_paths, private_folder
+from terma.ptyhost.processes import survivors
+from terma.service import host as module
+from terma.service.host import Exit, Host, Hosted, Opening
+
+ENVIRONMENT = b"PATH=" + os.environb[b"PATH"] + b"\0"
+PATIENCE_S = 20.0
+
+# An older ptyhost: it knows neither `meta` nor the later fields of `list`, and an event and a
+# field of its own that nobody remembers.
+OLDER = """
+import sys
+sys.path.insert(0, {root!r})
+from terma.ptyhost import __main__, server
+
+class Older(server.Server):
+    def __init__(self, listener):
+        super().__init__(listener)
+        del self._ops["meta"]
+
+    def _list(self, client, request, fields):
+        found = super()._list(client, request, fields)
+        client.send({{"event": "weather", "rain": True}})
+        for terminal in found["terminals"]:
+            for name in ("log_error", "canonical", "foreground", "active_at", "exit"):
+                del terminal[name]
+            terminal["colour"] = "green"
+        return found
+
+__main__.Server = Older
+sys.exit(__main__.main(sys.argv[1]))
+"""
+
+
+class Owner:
+    """What the hub keeps of what it is told."""
+
+    def __init__(self, host: Host) -> None:
+        self.output: dict[str, bytes] = {}
+        self.events: list[tuple[Any, ...]] = []
+        self.lost: list[str] = []
+        host.on_output = self._on_output
+        host.on_size = lambda *told: self.events.append(("size", *told))
+        host.on_trimmed = lambda *told: self.events.append(("trimmed", *told))
+        host.on_exit = lambda *told: self.events.append(("exit", *told))
+        host.on_log = lambda *told: self.events.append(("log", *told))
+        host.on_lost = self.lost.append
+
+    def _on_output(self, terminal: str, offset: int, data: bytes) -> None:
+        self.output[terminal] = self.output.get(terminal, b"") + data
+
+
+async def wait_until(condition: Callable[[], Any]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and does not only wait to be reaped."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def opening(terminal: str, *command: str, **more: Any) -> Opening:
+    """What is to run."""
+    return Opening(
+        terminal=terminal, command=command, folder="/", environment=ENVIRONMENT, **more
+    )  # fmt: skip
+
+
+@pytest.fixture
+def pids() -> Iterator[set[int]]:
+    """Processes that are ended with the test, and all that carries the ids used here."""
+    found: set[int] = set()
+    yield found
+    for pid in found:
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+    for pids in survivors(["a", "b", "c"]).values():
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def run(pids: set[int]) -> Callable[[Callable[[Host, Owner], Awaitable[None]]], None]:
+    """Run a test with a started ptyhost, which has ended when it is over."""
+
+    def run(test: Callable[[Host, Owner], Awaitable[None]]) -> None:
+        async def main() -> None:
+            host = Host(find_paths())
+            owner = Owner(host)
+            await host.start()
+            pid = host.pid
+            pids.add(pid)
+            try:
+                await test(host, owner)
+            finally:
+                for hosted in await host.list() if host.pid else ():
+                    await host.close(hosted.terminal, 0)
+                await host.disconnect()
+                await wait_until(lambda: not is_running(pid))
+
+        asyncio.run(main())
+
+    return run
+
+
+Run = Callable[[Callable[[Host, Owner], Awaitable[None]]], None]
+
+
+def test_none_is_started_by_looking_for_one() -> None:
+    async def main() -> None:
+        host = Host(find_paths())
+        assert not await host.connect()
+        assert host.pid == 0
+        with pytest.raises(ConnectionLost):
+            await host.list()
+        await host.disconnect()
+
+    asyncio.run(main())
+    assert not find_paths().runtime.exists()
+
+
+def test_a_terminal_from_its_opening_to_its_end(run: Run, tmp_path: Path) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        pid = await host.open(
+            opening("a", "sh", log=tmp_path / "log", columns=90, rows=30, meta={"name": "alice"})
+        )
+        assert await host.follow("a", 0) == 0
+        assert await host.write("a", b"stty -echo; echo re''ady\n") == 25
+        await wait_until(lambda: b"ready" in owner.output["a"])
+        await host.resize("a", 100, 40)
+        await host.set_meta("a", {"name": "eve"})
+        await host.write("a", b"stty size; exit 3\n", whole_lines=True)
+        await wait_until(lambda: owner.events[-1][0] == "exit")
+        assert b"40 100" in owner.output["a"]
+        end = len(owner.output["a"])
+        assert [event for event in owner.events if event[0] == "size"] == [
+            ("size", "a", 0, 90, 30), ("size", "a", owner.events[1][2], 100, 40),
+        ]  # fmt: skip
+        assert owner.events[-1] == ("exit", "a", 3, None, end)
+        [hosted] = await host.list()
+        assert (hosted.terminal, hosted.pid, hosted.input) == ("a", pid, 43)
+        assert (hosted.columns, hosted.rows, hosted.oldest, hosted.end) == (100, 40, 0, end)
+        assert hosted.meta == {"name": "eve"}
+        assert hosted.exit
+        assert hosted.exit == Exit(status=3, signal=None, end=end, at=hosted.exit.at)
+        read = await host.read("a", 2, 5)
+        assert (read.offset, read.data) == (2, owner.output["a"][2:7])
+        assert (read.oldest, read.end) == (0, end)
+        assert (await host.close("a")).left == ()
+        await host.forget("a")
+        assert await host.list() == []
+        assert owner.lost == []
+
+    run(test)
+
+
+def test_closing_tells_how_many_ended(run: Run) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening("a", "sh", "-c", "trap '' HUP; echo ready; sleep 61; :"))
+        await host.follow("a", 0)
+        await wait_until(lambda: owner.output)
+        await host.signal("a", "CONT")
+        closed = await host.close("a", 0.1)
+        assert (closed.ended, closed.left) == (2, ())
+        assert owner.events[-1][:4] == ("exit", "a", None, "KILL")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "said"),
+    [
+        (lambda h: h.open(opening("b", "no-such-program")), NotFound, "no-such-program"),
+        (
+            lambda h: h.open(
+                Opening(terminal="b", command=("cat",), folder="/proc/x", environment=b"")
+            ),
+            NotFound, "/proc/x",
+        ),
+        (lambda h: h.open(opening("a", "cat")), UsageError, "already"),
+        (lambda h: h.open(opening("A", "cat")), UsageError, "a-z0-9-"),
+        (lambda h: h.follow("b", 0), NotFound, "no terminal b"),
+        (lambda h: h.follow("a", 10**9), UsageError, "ends at"),
+        (lambda h: h.read("b", 0, 1), NotFound, "no terminal b"),
+        (lambda h: h.write("b", b"x"), NotFound, "no terminal b"),
+        (lambda h: h.write("a", b"x" * 5000, whole_lines=True), UsageError, "4095"),
+        (lambda h: h.forget("a"), UsageError, "still runs"),
+        (lambda h: h.signal("a", "NOPE"), UsageError, "no signal"),
+        (lambda h: h._ask("dance"), TektonError, "dance"),
+    ],
+)  # fmt: skip
+def test_what_ptyhost_refuses_is_an_error_of_ours(
+    run: Run, ask: Callable[[Host], Awaitable[Any]], error: type[TektonError], said: str
+) -> None:
+    async def test(host: Host, _: Owner) -> None:
+        await host.open(opening("a", "cat"))
+        with pytest.raises(TektonError, match=said) as raised:
+            await ask(host)
+        assert type(raised.value) is error
+        assert await host.write("a", b"x") == 1  # the line is as good as before
+
+    run(test)
+
+
+def test_too_much_typed_is_busy(run: Run) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening("a", "sh", "-c", "stty raw; echo ready; exec sleep 61"))
+        await host.follow("a", 0)
+        await wait_until(lambda: owner.output)
+        waiting = asyncio.ensure_future(host.write("a", b"x" * 1_000_000))
+        await wait_until(lambda: host._waiting)
+        with pytest.raises(Busy):
+            await host.write("a", b"x" * 100_000)
+        await host.signal("a", "KILL")
+        with pytest.raises(TektonError, match="ended"):
+            await waiting
+
+    run(test)
+
+
+def test_following_where_nothing_is_kept_begins_at_the_oldest(run: Run) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening("a", "sh", "-c", "head -c 1000000 /dev/zero; exec cat"))
+        hosted: list[Hosted] = []
+        while not hosted or hosted[0].end < 1_000_000:
+            hosted = await host.list()
+        begin = await host.follow("a", 10)
+        assert begin == hosted[0].oldest > 0
+        await wait_until(lambda: len(owner.output.get("a", b"")) == 1_000_000 - begin)
+        read = await host.read("a", 10, 5)
+        assert (read.offset, read.data, read.oldest, read.end) == (
+            begin, b"\0" * 5, begin, 1_000_000,
+        )  # fmt: skip
+        await host.unfollow("a")
+        await host.unfollow("a")
+        await host.write("a", b"x\n")
+        assert len(owner.output["a"]) == 1_000_000 - begin
+
+    run(test)
+
+
+def test_another_hub_goes_on_where_the_first_one_was(run: Run, tmp_path: Path) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening("a", "sh", "-c", "seq 20000; exec cat", log=tmp_path))
+        await host.follow("a", 0)
+        await wait_until(lambda: len(owner.output.get("a", b"")) > 1000)
+        await host.disconnect()
+        assert owner.lost == []
+        first = owner.output["a"]
+        second = Host(find_paths())
+        again = Owner(second)
+        await second.start()
+        assert await second.follow("a", len(first)) == len(first)
+        await wait_until(lambda: again.output.get("a", b"").endswith(b"20000\r\n"))
+        whole = b"".join(b"%d\r\n" % number for number in range(1, 20_001))
+        assert first + again.output["a"] == whole
+        await second.disconnect()
+        await host.start()
+
+    run(test)
+
+
+def test_when_ptyhost_dies_every_call_fails_and_the_owner_hears_it_once(
+    run: Run, pids: set[int]
+) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        pids.add(await host.open(opening("a", "sh", "-c", "stty raw; echo ready; exec sleep 61")))
+        await host.follow("a", 0)
+        await wait_until(lambda: owner.output)
+        calls = [
+            asyncio.ensure_future(host.write("a", b"x" * 500_000)),
+            asyncio.ensure_future(host.write("a", b"y" * 500_000)),
+        ]
+        await wait_until(lambda: len(host._waiting) == 2)
+        os.kill(host.pid, signal.SIGKILL)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(one) for one in found] == [ConnectionLost, ConnectionLost]
+        assert len(owner.lost) == 1
+        assert host.pid == 0
+        with pytest.raises(ConnectionLost):
+            await host.list()
+        await host.start()  # another one
+        pids.add(host.pid)
+        assert await host.list() == []
+        assert len(owner.lost) == 1
+
+    run(test)
+
+
+def test_two_hosts_that_start_at_once_share_one_ptyhost(run: Run) -> None:
+    async def test(first: Host, _: Owner) -> None:
+        pid = first.pid
+        await first.disconnect()
+        await wait_until(lambda: not is_running(pid))
+        hosts = [Host(find_paths()) for _ in range(4)]
+        await asyncio.gather(*(host.start() for host in hosts))
+        assert len({host.pid for host in hosts}) == 1
+        await first.start()
+        for host in hosts:
+            assert host.pid == first.pid
+            await host.disconnect()
+
+    run(test)
+
+
+def test_starting_again_while_connected_changes_nothing(run: Run) -> None:
+    async def test(host: Host, _: Owner) -> None:
+        pid = host.pid
+        await host.start()
+        assert await host.connect()
+        assert host.pid == pid
+
+    run(test)
+
+
+def test_one_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def main(reason: str) -> None:
+        with pytest.raises(TektonError, match=reason) as raised:
+            await Host(find_paths()).start()
+        assert raised.value.hint
+
+    program = tmp_path / "broken.py"
+    program.write_text("import sys; print('no luck', file=sys.stderr); sys.exit(5)")
+    monkeypatch.setattr(module, "PROGRAM", program)
+    asyncio.run(main("no luck"))
+    program.write_text("import os; os._exit(9)")
+    asyncio.run(main("status 9"))
+
+
+def test_a_runtime_folder_of_others_is_not_trusted() -> None:
+    paths = find_paths()
+    private_folder(paths.runtime)
+    paths.socket("ptyhost", is_ci=False).touch()
+    paths.runtime.chmod(0o755)
+
+    async def main() -> None:
+        with pytest.raises(TektonError, match="not a folder of this user alone"):
+            await Host(paths).connect()
+
+    asyncio.run(main())
+
+
+def test_one_that_speaks_nonsense_is_hung_up_on(pids: set[int]) -> None:
+    async def main(paths: Paths) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"\0\0\0\0\0")
+            await reader.read()
+            writer.close()
+
+        path = paths.socket("ptyhost", is_ci=False)
+        server = await asyncio.start_unix_server(answer, path)
+        host = Host(paths)
+        assert not await host.connect()
+        assert host.pid == 0
+        server.close()
+
+    private_folder(find_paths().runtime)
+    asyncio.run(main(find_paths()))
+
+
+def test_an_older_ptyhost_is_enough(
+    monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
+) -> None:
+    program = tmp_path / "older.py"
+    program.write_text(OLDER.format(root=os.fspath(Path(module.__file__).parents[2])))
+    monkeypatch.setattr(module, "PROGRAM", program)
+
+    async def test(host: Host, owner: Owner) -> None:
+        assert "open" in host.ops
+        assert "meta" not in host.ops
+        pid = await host.open(opening("a", "cat", meta=1))
+        await host.follow("a", 0)
+        await host.write("a", b"hello\n")
+        await wait_until(lambda: b"hello\r\nhello" in owner.output.get("a", b""))
+        [hosted] = await host.list()
+        assert hosted == Hosted(
+            terminal="a", pid=pid, end=hosted.end, input=6, meta=1, started_at=hosted.started_at
+        )
+        with pytest.raises(TektonError) as raised:
+            await host.set_meta("a", 2)
+        assert raised.value.hint
+        assert "older ptyhost" in raised.value.hint
+        assert await host.write("a", b"x") == 7
+
+    run(test)
+
+
+def test_ptyhost_knows_nothing_of_where_the_hub_was_started(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setenv("TERMA_INSTANCE", "outer")
+    monkeypatch.setenv("SECRET", "x")
+
+    async def test(host: Host, _: Owner) -> None:
+        environment = psutil.Process(host.pid).environ()
+        assert set(environment) <= {"PATH", "LC_CTYPE"}
+        command = psutil.Process(host.pid).cmdline()
+        assert command[:3] == [sys.executable, "-I", "-S"]
+
+    run(test)
