@@ -148,9 +148,12 @@ class Player:
                 self._pace.pause(now)
 
     def _show(self, frame: Frame, stage: Stage) -> None:
+        if self._began_at is None:
+            self._began_at = frame.at
+            if frame.rows < stage.size()[1]:  # so that it scrolls where it did
+                stage.write(f"\x1b[1;{frame.rows}r".encode())
         stage.write(self._filter.feed(frame.data))
         self._steps = max(self._steps - 1, 0)
-        self._began_at = frame.at if self._began_at is None else self._began_at
         self.shown = frame
 
     def _tell_position(self, stage: Stage) -> None:

@@ -67,10 +67,12 @@ def _terminals(name: str | None = None) -> list[dict[str, Any]]:
 
 def _ask(question: bytes) -> bytes:
     """Send a line to the service and return the line that it answers."""
+    import _socket
+
     from backends.fast import connect
 
+    _socket.setdefaulttimeout(_PATIENCE_S)  # connecting may take for ever, too
     channel = connect("terma", is_ci=False)
-    channel.settimeout(_PATIENCE_S)
     left = memoryview(question)
     while left:
         left = left[channel.send(left) :]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from backends.console import say
 from backends.errors import NotFound, TektonError, UsageError
 from backends.protocol.terminals import Worktree
 from backends.runtime import slug_of
@@ -68,7 +69,9 @@ def make(folder: str, branch: str) -> Made:
 def remove(made: Made) -> None:
     """Remove a worktree that was made just now, and its branch if that was made with it."""
     worktree = made.worktree
-    run(worktree.repository, "worktree", "remove", "--force", worktree.path)
+    status, _, complaint = run(worktree.repository, "worktree", "remove", "--force", worktree.path)
+    if status and os.path.lexists(worktree.path):
+        say(f"{worktree.path} is left behind: {failure('worktree', status, complaint).message}")
     run(worktree.repository, "worktree", "prune")
     if made.is_new_branch:
         run(worktree.repository, "branch", "-D", worktree.branch)
@@ -117,11 +120,11 @@ def run(
         NotFound: There is no git, or no such folder.
     """
     environment = {**(environment or git_environment()), "LC_ALL": "C"}
-    process = start(
+    with start(
         folder, *arguments, environment=environment,
         output=subprocess.PIPE, complaints=subprocess.PIPE,
-    )  # fmt: skip
-    out, complaint = process.communicate()
+    ) as process:  # fmt: skip
+        out, complaint = process.communicate()
     return process.returncode, os.fsdecode(out).rstrip("\n"), os.fsdecode(complaint)
 
 

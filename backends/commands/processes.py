@@ -171,7 +171,8 @@ def status(
     line = (
         f"hub: pid {hub.pid}, up {ago(time.time() - hub.started_at)}, since {_when(hub.started_at)}"
     )
-    print(line + (f", {facts.hub_memory / 1e6:.0f} MB" if facts else "") + "\n")
+    line += f", {facts.hub_memory / 1e6:.0f} MB" if facts else ""
+    print("\n".join([line, *_notes(entries)]) + "\n")
     _print_services(entries)
     _hint_at_models(entries)
     if not is_elsewhere:
@@ -288,13 +289,6 @@ def _print_services(entries: list[ServiceInfo]) -> None:
         for entry in services
     ]  # fmt: skip
     print(table(rows, [None, *map(_color, services)], cut_first=(6, 5)) + "\n")
-    notes = [
-        f"{entry.name}: {clean_line(entry.note)}"
-        for entry in services
-        if entry.note and not entry.is_ci
-    ]
-    if notes:
-        print("\n".join(notes) + "\n")
     rows = [["CI", "STATE", "ROLE", "MODEL", "LAST ERROR", "SOCKET"]]
     rows += [
         [entry.name, entry.health.value, entry.role, entry.model or "none",
@@ -302,6 +296,15 @@ def _print_services(entries: list[ServiceInfo]) -> None:
         for entry in cis
     ]  # fmt: skip
     print(table(rows, [None, *map(_color, cis)], cut_first=(5, 4)))
+
+
+def _notes(entries: list[ServiceInfo]) -> list[str]:
+    """Return what the services say of themselves; what CIs say is for those who prompt them."""
+    return [
+        f"{entry.name}: {clean_line(entry.note)}"
+        for entry in entries
+        if entry.is_service and not entry.is_ci and entry.note
+    ]
 
 
 def _tell_broken(paths: Paths) -> None:

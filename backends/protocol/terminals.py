@@ -505,7 +505,10 @@ class ReadLines(Request[LogEnd]):
 
 
 class MessageState(Enum):
-    """How a message stands with one recipient; the last three are final."""
+    """How a message stands with one recipient.
+
+    `answered` and `expired` are final; what is acknowledged may still be answered.
+    """
 
     QUEUED = "queued"
     SHOWN = "shown"

@@ -1,4 +1,4 @@
-"""A person's own terminal joined to a named one: one thread, one poll over all that may happen."""
+"""A person's own terminal joined to a named one: one thread, one `select` over everything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from terma.attach.person import Person
 from terma.attach.view import Mode, View
 from terma.attach.wire import Arrival, Trouble, Wire
 
-_RETRY_S = 0.1
+_RETRY_S = 0.05
 _STATUS_S = 1.0
 _ENDING = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 _TAKEN = (*_ENDING, signal.SIGWINCH, signal.SIGCONT)
@@ -95,47 +95,53 @@ class Attach:
         """Wait for something to happen, and do what follows of it."""
         if self._wire is None and self._end is None:
             self._connect()
-        ready = dict(self._poll().poll(self._patience_ms()))
+        reads, writes = self._watched()
+        readable, writable, _ = select.select(reads, writes, [], self._patience_s())
         now = time.monotonic()
-        if self._signals in ready:
+        if self._signals in readable:
             self._take_signals(os.read(self._signals, 256), now)
-        if 0 in ready:
+        if 0 in readable:
             self._take_keys(self._person.read(), now)
-        if self._person.writing in ready:
+        if self._person.writing in writable:
             self._person.flush()
             self._view.catch_up()
-        self._take_wire(ready, now)
-        if self._events is not None and self._events.fileno() in ready:
+        for link in writable:
+            if isinstance(link, Link):
+                link.flush()
+        self._take_wire(readable, now)
+        if self._events is not None and self._events in readable:
             self._take_events(self._events)
         self._do_what_is_due(time.monotonic())
 
-    def _poll(self) -> select.poll:
-        poll = select.poll()
-        poll.register(self._signals, select.POLLIN)
+    def _watched(self) -> tuple[list[int | Link], list[int | Link]]:
+        """Return what may be read and what is to be written; macOS polls no terminal."""
+        reads: list[int | Link] = [self._signals]
+        writes: list[int | Link] = []
         if self._wire is None or not self._wire.is_full:
-            poll.register(0, select.POLLIN)
+            reads.append(0)
         if self._person.is_behind:
-            poll.register(self._person.writing, select.POLLOUT)
+            writes.append(self._person.writing)
         if self._wire is not None and self._end is None:
-            output, typing = self._wire.output, self._wire.typing
-            reads_output = 0 if self._person.is_full else select.POLLIN
-            poll.register(output, reads_output | (select.POLLOUT if output.is_behind else 0))
-            poll.register(typing, select.POLLIN | (select.POLLOUT if typing.is_behind else 0))
+            reads.append(self._wire.typing)
+            if not self._person.is_full:
+                reads.append(self._wire.output)
+            writes += [link for link in (self._wire.typing, self._wire.output) if link.is_behind]
         if self._events is not None:
-            poll.register(self._events, select.POLLIN)
-        return poll
+            reads.append(self._events)
+        return reads, writes
 
-    def _patience_ms(self) -> float | None:
-        due = [
-            self._keys.deadline,
-            self._view.settle_by,
-            self._retry_at if self._wire is None else None,
-            self._ask_at if self._has_status and self._wire is not None else None,
-        ]
+    def _patience_s(self) -> float | None:
+        due = [self._keys.deadline]
+        if self._end is None and self._wire is None:
+            due.append(self._retry_at)
+        elif self._end is None:
+            due += [self._view.settle_by, self._ask_at if self._asks_state else None]
         times = [at for at in due if at is not None]
-        if not times:
-            return None
-        return max((min(times) - time.monotonic()) * 1000, 0) + 1  # poll may come back too early
+        return max(min(times) - time.monotonic(), 0.0) if times else None
+
+    @property
+    def _asks_state(self) -> bool:
+        return self._has_status and self._view.mode is not Mode.LOST
 
     def _do_what_is_due(self, now: float) -> None:
         self._type(self._keys.expire(now))
@@ -149,7 +155,7 @@ class Attach:
         self._wire.watch(self._view.wants_screen)
         if self._view.wants_repaint():
             self._wire.attach(self._view.size)
-        if self._has_status and now >= self._ask_at and self._view.mode is not Mode.LOST:
+        if self._asks_state and now >= self._ask_at:
             self._ask_at = now + _STATUS_S
             self._wire.ask_state()
 
@@ -212,15 +218,12 @@ class Attach:
                 self._events = Link("hermes")
                 self._events.ask(Subscribe(subject="terminal.*.state"))
 
-    def _take_wire(self, ready: dict[int, int], now: float) -> None:
+    def _take_wire(self, readable: list[int | Link], now: float) -> None:
         if self._wire is None or self._end is not None:
             return
         try:
             for link in (self._wire.typing, self._wire.output):
-                happened = ready.get(link.fileno(), 0)
-                if happened & select.POLLOUT:
-                    link.flush()
-                if happened & ~select.POLLOUT:
+                if link in readable:
                     for arrival in self._wire.receive(link):
                         self._take(arrival, now)
         except CannotConnect:

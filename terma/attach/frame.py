@@ -69,9 +69,10 @@ class Frame:
         ]
         self._drawn = lines
         row, column = screen.cursor_row - part.top, screen.cursor_column - part.left
-        out = ["\x1b[?25l", *changed]
+        out = ["\x1b[?2026h\x1b[?25l", *changed]
         if screen.cursor_is_visible and 0 <= row < part.rows and column >= 0:
             out.append(f"\x1b[{row + 1};{min(column, part.columns - 1) + 1}H\x1b[?25h")
+        out.append("\x1b[?2026l")  # at once, where the terminal can
         return "".join(out).encode("utf-8", "replace")
 
     def _lines(self, screen: Screen, part: Part, note: str) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Link:
             raise
 
     def fileno(self) -> int:
-        """Return what `poll` watches."""
+        """Return what `select` watches."""
         return self._channel.fileno()
 
     @property

@@ -11,6 +11,8 @@ from backends.protocol.terminals import TerminalState
 
 BELL = b"\x07"
 
+_started: set[int] = set()  # programs of the desktop that may still run
+
 
 class Notices:
     """Says once for each wait who wants a person; `own` is the terminal they look at."""
@@ -62,16 +64,15 @@ def _tell_desktop(text: str) -> bool:
     _collect_ended()
     streams = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     try:
-        os.posix_spawnp(command[0], command, os.environ, file_actions=streams)
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=streams)
     except OSError:
         return False
+    _started.add(pid)
     return True
 
 
 def _collect_ended() -> None:
-    """Take leave of the programs that were started before."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+    """Take leave of those of our programs that have ended."""
+    for pid in list(_started):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            _started.discard(pid)

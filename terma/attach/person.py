@@ -154,9 +154,7 @@ class Person:
 
     def _flush_within(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        poll = select.poll()
-        poll.register(self.writing, select.POLLOUT)
         self.flush()
         while self.is_behind and (left := deadline - time.monotonic()) > 0:
-            poll.poll(left * 1000)
+            select.select([], [self.writing], [], left)
             self.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backends.console import die_of, say
-from backends.errors import NotFound, UsageError
+from backends.errors import NotFound, TektonError, UsageError
 from terma.options import Debug, Name
 
 if TYPE_CHECKING:
@@ -88,12 +88,29 @@ def _check_place() -> None:
         )
 
 
+def _check_runs(info: TerminalInfo) -> None:
+    """Let nobody's window be cleared for a terminal that is over.
+
+    Raises:
+        TektonError: It is.
+    """
+    from backends.protocol.terminals import TerminalState
+
+    if info.state in (TerminalState.EXITED, TerminalState.LOST, TerminalState.CLOSED):
+        why = f" ({info.detail})" if info.detail else ""
+        raise TektonError(
+            f"nothing runs in {info.name}: it is {info.state.value}{why}",
+            f"`terma restore {info.name}` runs it anew, `terma log {info.name}` has what it showed",
+        )
+
+
 def _join(info: TerminalInfo, key: Key, is_read_only: bool, has_status: bool) -> None:
     if info.id == _own_id():
         raise UsageError(
             f"this is {info.name} itself: attached to itself, it would show itself for ever",
             f"run `terma attach {info.name}` outside of it",
         )
+    _check_runs(info)
     from backends.config import load_config
     from backends.paths import find_paths
     from terma.attach.client import Attach

@@ -23,7 +23,7 @@ from backends.protocol.terminals import (
     WatchInbox,
     WhoAmI,
 )
-from terma.commands.message import NoStdin, Words, read_text
+from terma.commands.message import Words, read_text
 from terma.options import Debug, Json
 
 if TYPE_CHECKING:
@@ -154,17 +154,19 @@ def reply(
         str, typer.Argument(metavar="ID", help="A message of one's own, or how its id begins.")
     ],
     words: Words = None,
-    no_stdin: NoStdin = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """terma reply k4tz "merged": answer a message; its sender gets that as a message.
 
     Prints the id of the reply. Four characters of an id are enough, where no other begins so.
+    Standard input is read where no text is given, or with `-`: so a loop that reads an inbox can
+    reply within.
     """
     from backends.client.blocking import BlockingTekton
     from backends.fast import to_unicode
 
+    no_stdin = bool(words) and "-" not in words
     text = read_text(words, no_stdin, quiet=False, whom=to_unicode(id_), command="reply")
     with BlockingTekton(is_local=True) as tekton:
         sent = tekton.call(ReplyMessage(id=to_unicode(id_), text=text))

@@ -62,8 +62,8 @@ def send(
 ) -> None:
     r"""terma send alice --keys 'make test\n': types into a terminal.
 
-    TEXT is typed as it is and Enter not pressed, but with --enter; it may have no control
-    characters. Keys have them: \n is Enter, \t Tab, \e Esc, \x03 any byte, <C-c> <M-x> <Up> <F5>
+    TEXT is typed as it is; only --enter presses Enter. It may have no control characters, which
+    would be keys. In KEYS \n is Enter, \t Tab, \e Esc, \x03 any byte, <C-c> <M-x> <Up> <F5>
     <Enter> <Esc> <Tab> <BS> <Space> what they say, \< and \\ themselves. TEXT comes first, then
     standard input (without its last line end), then the keys, then Enter.
     """

@@ -115,7 +115,7 @@ def _draw(page: Sequence[str]) -> None:
     rows = os.get_terminal_size(sys.stdout.fileno()).lines or len(page)
     if len(page) > rows:
         page = [*page[: rows - 1], f"… {len(page) - rows + 1} more"]
-    sys.stdout.write("\x1b[H" + "\x1b[K\r\n".join(page) + "\x1b[J")
+    sys.stdout.write("\x1b[H" + "\x1b[K\n".join(page) + "\x1b[J")
     sys.stdout.flush()
 
 

@@ -14,6 +14,7 @@ WRITE = selectors.EVENT_WRITE
 _MOST = 64 << 10
 _LEAST = 4 << 10
 _ALL = 512 << 10
+_AFTER_MISTAKE_S = 0.1
 
 
 class Loop:
@@ -58,7 +59,7 @@ class Loop:
             for key, ready in events:
                 # An earlier handler of this tick may have closed it.
                 handler = self._handlers.get(key.fd)
-                if handler and handler is key.data:
+                if handler and handler == key.data:
                     _guarded(handler, ready)
             self._ring()
             calls, self._last = self._last, {}
@@ -82,3 +83,4 @@ def _guarded(call: Callable[..., None], *arguments: object) -> None:
         call(*arguments)
     except Exception:  # noqa: BLE001
         sys.excepthook(*sys.exc_info())
+        time.sleep(_AFTER_MISTAKE_S)  # it may come again at once, and the disk is not endless

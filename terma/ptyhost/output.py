@@ -39,7 +39,7 @@ class Output:
         self._log, self._loop, self._on_error = log, loop, on_error
         self._ring = bytearray()
         self._ring_bytes = _RING if log else _RING_ALONE
-        self._retries = False
+        self._retries = self._is_over = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,7 +113,8 @@ class Output:
     def finish(self) -> None:
         """Write down the rest; nothing more comes."""
         if self._log:
-            self._catch_up(self._log, is_last=True)
+            self._is_over = True
+            self._catch_up(self._log)
             self._log.close()
             if self.error is None:
                 self._ring.clear()
@@ -125,18 +126,18 @@ class Output:
             self.error = reason
             self._on_error()
 
-    def _catch_up(self, log: Log, is_last: bool = False) -> None:
+    def _catch_up(self, log: Log) -> None:
         """Write down what the log has not got, as far as it is still known."""
         offset = max(self._start, log.end)
         if offset < self.end:
-            self._write_down(log, offset, bytes(self._ring[offset - self._start :]), is_last)
+            self._write_down(log, offset, bytes(self._ring[offset - self._start :]))
 
-    def _write_down(self, log: Log, offset: int, data: bytes, is_last: bool = False) -> None:
+    def _write_down(self, log: Log, offset: int, data: bytes) -> None:
         try:
             log.append(offset, data, time.time(), self.size)
         except OSError as error:
             self.complain(error)
-            if not is_last and not self._retries:
+            if not self._is_over and not self._retries:
                 self._retries = True
                 self._loop.later(_RETRY_S, lambda: self._retry(log))
         else:
@@ -146,7 +147,8 @@ class Output:
 
     def _retry(self, log: Log) -> None:
         self._retries = False
-        self._catch_up(log)
+        if not self._is_over:
+            self._catch_up(log)
 
     def _tell(self) -> None:
         for follower in tuple(self.followers):

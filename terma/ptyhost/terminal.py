@@ -199,8 +199,8 @@ class Terminal:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(f"{self._exit_file}.new", flags, 0o600)
-            with open(fd, "w", encoding="ascii") as file:
-                json.dump(self.exit, file)
+            with open(fd, "wb") as file:
+                file.write(json.dumps(self.exit).encode())
             os.replace(f"{self._exit_file}.new", self._exit_file)
         except OSError as error:
             self.output.complain(error)

@@ -12,6 +12,7 @@ from bittty import BITTTY, Board  # type: ignore[import-untyped]
 from bittty.present import RowsScrolledOff, ScrollbackCleared  # type: ignore[import-untyped]
 from bittty.style import Color, Style  # type: ignore[import-untyped]
 from bittty.video import Cell, Line  # type: ignore[import-untyped]
+from wcwidth import wcwidth
 
 from backends.cleaning import clean_line
 from backends.protocol.terminals import Screen
@@ -39,6 +40,8 @@ _NAMES = {
     "overline": "overline",
 }
 _CACHED_LOOKS = 10_000
+_MAX_CLUSTER = 32
+"""Characters of a cell; what more is put on top of each other, nobody can read."""
 
 
 class BitttyEngine:
@@ -54,6 +57,7 @@ class BitttyEngine:
         self._title = ""
         self._board = Board(width=columns, height=rows, model=_MODEL)
         self._board.attach_display(self)
+        _join_marks(self._board.blitter)
 
     def close(self) -> None:
         """Free nothing: it is all Python's."""
@@ -259,6 +263,48 @@ class BitttyEngine:
 
 
 _UNSTYLED = Style()
+
+
+def _join_marks(blitter: Any) -> None:
+    """Have characters without a width of their own stand with the one before, as terminals do.
+
+    The board does so only where a program asks for whole clusters; else each took a column.
+    """
+    select = blitter._select_writer
+
+    def select_writer() -> None:
+        select()
+        if "write_text" not in blitter.__dict__:
+            blitter.write_text = write
+
+    def write(text: str, code: Any = "") -> None:
+        plain = type(blitter).write_text
+        if text.isascii():
+            plain(blitter, text, code)
+            return
+        start = 0
+        for at, character in enumerate(text):
+            if character > "\u02ff" and wcwidth(character) == 0:
+                if start < at:
+                    plain(blitter, text[start:at], code)
+                _join(blitter, character)
+                start = at + 1
+        if start < len(text):
+            plain(blitter, text[start:], code)
+
+    blitter._select_writer = select_writer
+    select_writer()
+
+
+def _join(blitter: Any, mark: str) -> None:
+    cursor, page = blitter.board.cursor, blitter.current_page
+    column = cursor.display_x if cursor.wrap_pending else cursor.display_x - 1
+    if column < 0:
+        return
+    at = page.owner_x(column, cursor.y)
+    style, text = page.grid[cursor.y][at]
+    if text and len(text) < _MAX_CLUSTER:
+        page.grid[cursor.y][at] = (style, type(text)(text + mark))
 
 
 def _read_look(style: Style) -> Look:

@@ -161,7 +161,14 @@ class GhosttyEngine:
         """Return the state, rows above included."""
         self._settle()
         try:
-            return _allocated(lib.ghostty_snapshot_encode_alloc, self._terminal)
+            return self._encoded()
+        except GhosttyError as error:
+            if self._is_alternate() or not self._get("vt_ground", "bool"):
+                raise ValueError(f"no dump of this state: {error}") from error
+        # A new size has cut wide characters of the alternate screen that was left: clear it.
+        self.feed(b"\x1b[?1047h\x1b[?1047l")
+        try:
+            return self._encoded()
         except GhosttyError as error:
             raise ValueError(f"no dump of this state: {error}") from error
 
@@ -205,6 +212,9 @@ class GhosttyEngine:
 
     def _pending(self) -> bytes:
         return _allocated(lib.ghostty_terminal_continuation_alloc, self._terminal)
+
+    def _encoded(self) -> bytes:
+        return _allocated(lib.ghostty_snapshot_encode_alloc, self._terminal)
 
     def _settle(self) -> None:
         """Give up a sequence that is too long to be kept: nobody means a title of a megabyte."""

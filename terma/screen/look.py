@@ -55,10 +55,12 @@ class Look:
                 codes.append(f"4:{self.underline}")
             else:
                 codes.append(ATTRIBUTES[name])
-        codes += _colour(self.foreground, 30) + _colour(self.background, 40)
+        codes += _colour(self.foreground, 30)
+        rest = _colour(self.background, 40)
         if self.underline_colour is not None:
-            codes.append(":".join(_colour(self.underline_colour, 50)).replace(";", ":"))
-        return f"\x1b[{';'.join(codes)}m"
+            rest.append(":".join(_colour(self.underline_colour, 50)))
+        # Two, for terminals drop a sequence of more than about two dozen numbers.
+        return f"\x1b[{';'.join(codes)}m" + (f"\x1b[{';'.join(rest)}m" if rest else "")
 
 
 PLAIN = Look()

@@ -66,6 +66,7 @@ class TerminalCI(CIService):
                 f"`terma attach {self.name}` shows what runs there",
             )
         yield found.answer
+        await self._mailboxes.take_answers(sender, sent.id)
         yield Finished(model=model)
 
     @property

@@ -354,6 +354,12 @@ def acknowledge(
     return changes
 
 
+def take_answers(mailbox: str, id_: str, now: float, connection: Connection) -> list[Change]:
+    """Mark the open replies to a message as acknowledged: who waited for them has them."""
+    is_reply = (deliveries.c.mailbox == mailbox, messages.c.reply_to == id_)
+    return _move(_brief.where(*is_reply, _is_open), MessageState.ACKNOWLEDGED, now, connection)
+
+
 def expire(now: float, connection: Connection) -> tuple[list[Change], float | None]:
     """End up to 500 messages whose time is over; return when the next one's is."""
     is_due = (_is_open, deliveries.c.expires_at <= now)

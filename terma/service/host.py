@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import logging
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +26,8 @@ from backends.errors import (
 from backends.paths import Paths, private_folder
 from backends.runtime import is_private
 from terma.ptyhost import frames
+
+LOGGER = logging.getLogger(__name__)
 
 PROGRAM = Path(frames.__file__).with_name("__main__.py")
 """ptyhost, to be run by its path."""
@@ -248,7 +252,7 @@ class Host:
             was_up, self._line = bool(self.pid), None
             self._forget_line(reason)
             if was_up:
-                self.on_lost(reason)
+                _tell(self.on_lost, reason)
 
     def _forget_line(self, reason: str) -> None:
         self.pid, self.ops = 0, frozenset()
@@ -285,7 +289,8 @@ class Host:
     async def follow(self, terminal: str, offset: int) -> int:
         """Have the output handed to `on_output`, from an offset on, or from the oldest one kept.
 
-        Returns the offset that it begins at. A second call begins again there.
+        Returns the offset that it begins at. The size there is handed to `on_size` first, and
+        output may be handed over before this returns. A second call begins anew.
         """
         await self.unfollow(terminal)
         number = next(self._ids)
@@ -390,7 +395,7 @@ class Host:
             channel, offset = frames.OUTPUT_HEAD.unpack_from(payload)
             terminal = self._channels.get(channel)
             if terminal is not None:
-                self.on_output(terminal, offset, payload[frames.OUTPUT_HEAD.size :])
+                _tell(self.on_output, terminal, offset, payload[frames.OUTPUT_HEAD.size :])
         elif kind == frames.READ:
             number, offset, oldest, end = frames.READ_HEAD.unpack_from(payload)
             self._resolve(number, Read(offset, payload[frames.READ_HEAD.size :], oldest, end))
@@ -415,17 +420,17 @@ class Host:
     def _on_event(self, fields: dict[str, Any]) -> None:
         event = fields["event"]
         if event == "exit":
-            self.on_exit(
-                fields["terminal"], fields.get("status"), fields.get("signal"), fields["end"]
-            )
+            status, died_of = fields.get("status"), fields.get("signal")
+            _tell(self.on_exit, fields["terminal"], status, died_of, fields["end"])
         elif event == "log":
-            self.on_log(fields["terminal"], fields.get("error"))
+            _tell(self.on_log, fields["terminal"], fields.get("error"))
         elif fields.get("channel") in self._channels:
             terminal = self._channels[fields["channel"]]
             if event == "size":
-                self.on_size(terminal, fields["offset"], fields["columns"], fields["rows"])
+                size = fields["columns"], fields["rows"]
+                _tell(self.on_size, terminal, fields["offset"], *size)
             elif event == "trimmed":
-                self.on_trimmed(terminal, fields["oldest"])
+                _tell(self.on_trimmed, terminal, fields["oldest"])
 
 
 class _Line(asyncio.Protocol):
@@ -444,12 +449,20 @@ class _Line(asyncio.Protocol):
         try:
             for kind, payload in self._splitter.split(data):
                 self._host._on_frame(kind, payload)
-        except (frames.FrameError, KeyError) as error:
+        except (frames.FrameError, struct.error, KeyError) as error:
             self.transport.abort()
             self._host._lost(self, f"ptyhost sent what cannot be understood: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._host._lost(self, f"ptyhost has hung up{f': {exc}' if exc else ''}")
+
+
+def _tell(call: Callable[..., None], *told: Any) -> None:
+    """Call the owner; a mistake there must not cut the line to every terminal."""
+    try:
+        call(*told)
+    except Exception:
+        LOGGER.exception("what ptyhost told could not be taken up")
 
 
 def _line_is_down(reason: str) -> ConnectionLost:

@@ -277,6 +277,11 @@ class Mailboxes:
         work = partial(deliveries.acknowledge, mailbox, tuple(ids), self._now())
         await self._change(work, _itself)
 
+    async def take_answers(self, mailbox: str, id: str) -> None:  # noqa: A002
+        """Take the replies to a message out of a mailbox: whoever waited for them has them."""
+        work = partial(deliveries.take_answers, mailbox, id, self._now())
+        await self._change(work, _itself)
+
     async def _mark_shown(self, mailbox: str, numbers: Sequence[int]) -> None:
         await self._change(partial(deliveries.show, mailbox, numbers, self._now()), _itself)
 

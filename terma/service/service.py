@@ -33,6 +33,7 @@ from backends.protocol.terminals import (
     LogPiece,
     Message,
     Messages,
+    MessageState,
     OpenTerminal,
     Output,
     ReadInbox,
@@ -234,6 +235,7 @@ class Terma(Service):
     async def _close(self, terminal: Terminal, forgets: bool) -> Closed:
         await self._end_ci(terminal)
         closed = await self._terminals.close(terminal)
+        await self._mailboxes.close(terminal.id)
         if forgets:
             await self._forget(terminal.id)
         return closed
@@ -393,6 +395,8 @@ class Terma(Service):
         async with aclosing(self._mailboxes.follow(request.id, request.waits)) as changes:
             async for change in changes:
                 yield change
+                if isinstance(change, Message) and change.state is MessageState.ANSWERED:
+                    await self._mailboxes.take_answers(self._caller()[0], request.id)
 
     @handles(WhoAmI)
     async def who_am_i(self, _: WhoAmI) -> Identity:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backends.errors import ConnectionLost, TektonError, UsageError
 from backends.paths import private_folder
-from backends.personas import check_name
+from backends.runtime import check_name
 from backends.protocol.terminals import (
     Closed,
     NotRestored,
@@ -246,7 +246,7 @@ class Terminals:
             NotFound: The program or the folder is not there.
             TektonError: The system has no terminal left, or ptyhost does not start.
         """
-        name = self._free(check_name(request.name))
+        name = self._free(check_name(request.name, "terminal"))
         self._opening.add(name)
         try:
             return await self._open(name, request)
@@ -396,7 +396,7 @@ class Terminals:
             UsageError: The name cannot be used, or is taken.
         """
         before = terminal.name
-        await self._change(terminal, name=self._free(check_name(to)))
+        await self._change(terminal, name=self._free(check_name(to, "terminal")))
         self._context.publish(f"terminal.{before}.renamed", to=terminal.name)
 
     async def set_roles(self, terminal: Terminal, roles: Sequence[str]) -> None:

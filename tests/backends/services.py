@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from backends.client.client import Client
 from backends.config import Config
+from backends.errors import TektonError
 from backends.paths import Paths, find_paths, private_folder
 from backends.protocol.messages import Ack, Answer, Chat, Piece, Publish, Request
 from backends.registry import Registry
@@ -84,6 +85,13 @@ class StageContext:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    async def start_service(self, service: Service) -> None:
+        """Refuse: nothing listens here."""
+        raise TektonError(f"no {service.name} can be started on this stage")
+
+    async def stop_service(self, service: Service) -> None:
+        """Nothing was started."""
 
 
 class Parrot(Service):

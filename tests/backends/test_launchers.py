@@ -13,6 +13,7 @@ import pytest
 from backends import launchers
 from backends.errors import StorageError, TektonError
 from backends.launchers import add_launchers, keep_launchers, remove_launchers, safe_folder
+from backends.version import VERSION
 
 ROOT = Path(launchers.__file__).parents[1]
 
@@ -139,6 +140,16 @@ def test_a_launcher_says_that_there_is_no_hub(folder: Path) -> None:
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (4, "")
     assert "tekton up" in ran.stderr
+
+
+def test_our_own_programs_are_themselves(folder: Path) -> None:
+    add_launchers(folder, [])
+    for program in ("aish", "terma"):
+        ran = subprocess.run(
+            [folder / program, "--version"], capture_output=True, text=True, check=True,
+            timeout=20, stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert ran.stdout == f"{program} {VERSION}\n"
 
 
 def test_a_folder_that_others_may_write_to_is_on_no_path(tekton_home: Path) -> None:

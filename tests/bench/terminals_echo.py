@@ -20,7 +20,7 @@ import psutil
 from backends.protocol.terminals import AttachTerminal, WriteTerminal
 from tests.bench.figures import Figure
 from tests.bench.stage import Home, Hub, Stage, take_turns
-from tests.bench.terminals_link import Link, opening, swept
+from tests.bench.terminals_link import Link, end, opening, swept
 
 _FEWEST_KEYS = 500
 _KEYS_A_RUN = 25
@@ -128,10 +128,7 @@ class _Tmux:
     def end(self) -> None:
         """End the server, and with it what runs in its sessions."""
         if self._server is not None:
-            inside = self._server.children(recursive=True)
-            for process in (self._server, *inside):
-                process.kill()
-            psutil.wait_procs([self._server, *inside], timeout=_PATIENCE_S)
+            end([self._server, *self._server.children(recursive=True)])
 
     def polled_ms(self) -> float:
         """Type a key with one process, and look with others until it is there."""

@@ -53,7 +53,7 @@ def measure(stage: Stage) -> tuple[list[Figure], list[Count]]:
         run([stage.tekton, "down"], home.environment)
     figures = [
         Figure(
-            what="an attached client is back after the start of a hub", unit="s", values=back_s,
+            what="an attached client is back after a new hub's start", unit="s", values=back_s,
             limit=2, judged=Judged.MAX,
         )
     ]  # fmt: skip

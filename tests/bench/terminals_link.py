@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -118,18 +118,26 @@ def swept(home: Home, hub: int | None = None) -> Iterator[None]:
         yield
     finally:
         while found := [one for one in _processes_of(home) if one.pid not in (hub, os.getpid())]:
-            for process in found:
-                process.kill()
-            psutil.wait_procs(found, timeout=1)
+            end(found)
+
+
+def end(processes: Sequence[psutil.Process]) -> None:
+    """Kill processes, and wait until they are gone, or for a second."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=1)
 
 
 def _processes_of(home: Home) -> list[psutil.Process]:
     folder, found = os.fspath(home.folder), []
     for process in psutil.process_iter():
         try:
-            of_it = process.environ().get("TEKTON_HOME") == folder
-            if of_it or any(f"{folder}/" in word for word in process.cmdline()):
+            is_of_it = process.environ().get("TEKTON_HOME") == folder or any(
+                f"{folder}/" in word for word in process.cmdline()
+            )
+            if is_of_it and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue  # another user's, or gone meanwhile
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+    return found

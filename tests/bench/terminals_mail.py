@@ -39,11 +39,11 @@ def measure(stage: Stage, runs: int) -> list[Figure]:
         of_bare(what="`terma list --short`", values=short),
         of_bare(what="`terma list`", values=listed),
         Figure(
-            what="a message in the inbox after the start of `terma message`", unit="ms",
+            what="a message in the inbox, by `terma message`", unit="ms",
             values=seen, limit=50,
         ),
         Figure(
-            what="a message in the inbox, sent over an open connection", unit="ms",
+            what="a message in the inbox, over an open connection", unit="ms",
             values=seen_sooner,
         ),
     ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_lowercase
@@ -31,7 +31,7 @@ _SETTLE_S = 13.0
 _LOOK_EVERY_S = 0.01
 _PATIENCE_S = 60.0
 
-_LINES_OF_ALL = f"{SIZE} × {LINES:,} lines"
+_CROWD = f"{SIZE} × {LINES:,} lines"
 _PROMPT = b"\x1b]133;B"
 _PROGRAM = """
 import json, os
@@ -153,10 +153,8 @@ class _Crowd:
             self._figure("close", f"{SIZE} shells closed", "s", None),
             self._figure("fill", f"56 MB from {SIZE} terminals at once", "s", 5),
             self._figure("show", f"the screens of {SIZE} terminals right afterwards", "s", None),
-            self._figure(
-                "shown", f"memory of all with {_LINES_OF_ALL}, each just shown", "MB", 300
-            ),
-            self._figure("rest", f"memory of all with {_LINES_OF_ALL}, at rest", "MB", 300),
+            self._figure("shown", f"memory with {_CROWD}, just shown", "MB", 300),
+            self._figure("rest", f"memory with {_CROWD}, at rest", "MB", 300),
             self._figure("hub rest", "of that at rest: the hub", "MB", None),
             self._figure("ptyhost rest", "of that at rest: ptyhost", "MB", None),
             self._figure("workers rest", "of that at rest: the screen workers", "MB", None),
@@ -215,7 +213,7 @@ def _text(row: dict[str, Any]) -> str:
     return "".join(one["text"] for one in row.get("runs", ()))
 
 
-def _until_all(logs: Any, is_so: Callable[[Path], bool]) -> None:
+def _until_all(logs: Iterable[Path], is_so: Callable[[Path], bool]) -> None:
     """Wait for something of every log; the files are looked at, which costs the hub nothing."""
     deadline = time.monotonic() + _PATIENCE_S
     waiting = list(logs)

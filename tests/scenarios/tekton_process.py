@@ -143,7 +143,8 @@ class TektonProcess:
 
     def leftovers(self) -> list[str]:
         """Sockets and records in the home."""
-        found = [*self.home.glob("run/**/*.sock"), *self.home.glob("state/ai_registry/*")]
+        found = {*self.home.glob("run/**/*.sock"), *self.home.glob("state/ai_registry/*")}
+        found.discard(self.socket("ptyhost", is_ci=False))  # its own, which outlives the hub
         return sorted(str(file.relative_to(self.home)) for file in found)
 
     def log(self) -> str:
@@ -164,6 +165,10 @@ class TektonProcess:
     def tekton(self, *arguments: str, **options: Any) -> Ran:
         """Run `tekton` to its end; options as for `run`."""
         return self.run([str(BIN / "tekton"), *arguments], **options)
+
+    def terma(self, *arguments: str, **options: Any) -> Ran:
+        """Run `terma` to its end; options as for `run`."""
+        return self.run([str(BIN / "terma"), *arguments], **options)
 
     def shell(self, script: str, **options: Any) -> Ran:
         """Run a line of bash, which finds `aish` and `tekton`."""
@@ -246,8 +251,26 @@ class TektonProcess:
                 psutil.Process(pid).kill()
             shutil.rmtree(self.home, ignore_errors=True)
 
+    def ptyhost(self) -> int | None:
+        """The pid of the process that holds the terminals, if there is one."""
+        where = str(self.socket("ptyhost", is_ci=False))
+        for process in psutil.process_iter(["cmdline", "status"]):
+            is_over = process.info["status"] == psutil.STATUS_ZOMBIE
+            if not is_over and where in (process.info["cmdline"] or ()):
+                return int(process.pid)
+        return None
+
+    def end_terminals(self) -> None:
+        """End whatever holds terminals, and what runs in them."""
+        pid = self.ptyhost()
+        if pid is not None:
+            psutil.Process(pid).terminate()
+            wait_for(lambda: self.ptyhost() is None, "ptyhost ends")
+
     def processes(self) -> Iterator[int]:
         """The pids of all processes that belong to this home."""
+        if pid := self.ptyhost():
+            yield pid
         for process in psutil.process_iter():
             try:
                 home = process.environ().get("TEKTON_HOME")
@@ -263,6 +286,7 @@ class TektonProcess:
         for process in self._begun:
             if process is not self.hub:
                 _end(process)
+        self.end_terminals()
         if self.hub is not None and self.hub.poll() is None:
             if is_failing:
                 _end(self.hub)

@@ -115,6 +115,15 @@ def test_a_shell_is_used_and_left_and_found_again(place: Place) -> None:
     again.type("exit 7\r")
     assert again.wait() == 0
     assert f"{name}: exited with status 7" in again.text
+    over = place.window("attach", name)
+    assert over.wait() == 1
+    assert "nothing runs" in over.text
+
+
+def shown_in(place: Place, name: str, window: Window) -> bool:
+    """Tell whether a window shows what a terminal does."""
+    window.read_for(0.05)
+    return window.text.rstrip() == place.screen(name).rstrip()
 
 
 def test_vim_is_repainted_and_resized(place: Place, tmp_path: Path) -> None:
@@ -136,7 +145,16 @@ def test_vim_is_repainted_and_resized(place: Place, tmp_path: Path) -> None:
     assert "line" not in window.text, "the alternate screen was left"
     again = place.attach(name, text="added", columns=100, rows=12)
     assert again.mode(1049)
-    assert again.text == place.screen(name).rstrip("\n") or "added" in place.screen(name)
+    for columns in range(40, 100):
+        again.resize(columns, 20)
+    wait_for(lambda: shown_in(place, name, again), "the window shows what the screen does")
+    kill_hub(place)
+    again.wait_text("the hub is gone")
+    place.tekton.start()
+    again.wait_until(lambda: "the hub is gone" not in again.text, "the hub is back")
+    wait_for(lambda: shown_in(place, name, again), "the window shows what the screen does")
+    assert again.mode(1049)
+    assert again.mode(1002)
     again.type(":wq\r")
     assert again.wait() == 0
     assert file.read_text().endswith("line 99\nadded\n")
@@ -304,6 +322,16 @@ def test_next_finds_the_one_that_waits(place: Place) -> None:
     window = place.window("next")
     window.wait_text(PROMPT)
     assert f"{name}: Ctrl-] detaches".encode() in window.shown
+    detach(window)
+
+
+def test_a_terminal_that_comes_to_wait_rings_in_the_windows_of_others(place: Place) -> None:
+    name, other = place.open(), place.open()
+    window = place.attach(name)
+    assert b"\x07" not in window.shown
+    assert place.terma("send", other, "--keys", "printf '\\\\a'; cat\\n") == 0
+    window.wait_for(b"\x07")
+    assert "wants" not in window.text
     detach(window)
 
 

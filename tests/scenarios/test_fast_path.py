@@ -287,6 +287,8 @@ VENDORS = (
         ("aish", ["--help"]),
         ("aish", ["echo", "--help"]),
         ("aish", ["echo", "hello", "-v"]),
+        ("terma", ["--help"]),
+        ("terma", ["role", "--help"]),
         ("tekton", ["--help"]),
         ("tekton", ["down"]),
     ],

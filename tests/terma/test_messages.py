@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ import pytest
 from backends.protocol.terminals import Message, MessageState
 from terma.commands.inbox import as_text
 from tests.scenarios.tekton_process import PATIENCE_S, TektonProcess, wait_for
-from tests.terma.mail import FULL, IDS, MailService, environment, mail, terma
+from tests.scenarios.terminal import Terminal
+from tests.terma.mail import FAST, FULL, IDS, MailService, environment, mail, terma
 
 ID = re.compile(rb"[a-z2-7]{8}\n")
 
@@ -145,6 +147,30 @@ def test_without_a_hub_that_is_told() -> None:
         ran = terma(*arguments)
         assert (ran.status, ran.out) == (4, b"")
         assert ran.err == "error: no hub is running\nhint: `tekton up` starts it\n"
+
+
+def test_a_person_who_gives_no_text_is_asked_for_it(service: MailService) -> None:
+    terminal = Terminal([*FAST, "message", "alice"], environment(), Path.cwd())
+    try:
+        terminal.wait_for(b"Your message for alice; end it with Ctrl-D")
+        terminal.type("one\ntwo\n\x04")
+        assert terminal.wait() == 0
+    finally:
+        terminal.close()
+    assert [one.text for one in service.changes] == ["one\ntwo\n"]
+
+
+def test_on_a_terminal_a_person_hears_what_goes_on(service: MailService) -> None:
+    def seen(*arguments: str, until: bytes) -> None:
+        terminal = Terminal([*FAST, *arguments], environment(), Path.cwd())
+        try:
+            terminal.wait_for(until)
+        finally:
+            terminal.close()
+
+    seen("inbox", until=b"no messages; --all shows those that ended")
+    seen("inbox", "alice", "--all", until=b"no messages for alice\r\n")
+    seen("message", "alice", "ready?", "--wait", until=b" to alice; Ctrl-C stops waiting")
 
 
 # -- waiting ---------------------------------------------------------------------------------

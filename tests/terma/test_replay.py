@@ -178,6 +178,14 @@ def test_a_signal_gives_the_terminal_back(service: Recordings, tmp_path: Path) -
             assert person.shown.endswith(LEFT)
 
 
+def test_a_window_that_is_closed_ends_it(service: Recordings, tmp_path: Path) -> None:
+    service.put(b"one", NOW)
+    service.put(b"two", NOW + 1000)
+    with Person(tmp_path, ["replay", "alice", "--idle-limit", "900"]) as person:
+        person.wait_for(b"one")
+        assert person.hang_up() in (0, 128 + signal.SIGHUP)
+
+
 def test_a_size_that_does_not_fit_is_told_first(service: Recordings, tmp_path: Path) -> None:
     service.put(b"one", NOW, (132, 50))
     with Person(tmp_path, ["replay", "alice"]) as person:
@@ -202,6 +210,15 @@ def test_what_a_program_did_to_the_terminal_is_undone(service: Recordings, tmp_p
         leaving = person.shown[person.shown.rindex(b"\x1b[?2026l") :]
         for undone in (b"\x1b[?25h", b"\x1b[r", b"\x1b(B", b"\x0f", b"\x1b[?7h"):
             assert undone in leaving
+
+
+def test_on_a_higher_terminal_it_scrolls_where_it_did(service: Recordings, tmp_path: Path) -> None:
+    service.put(b"one", NOW, (80, 10))
+    with Person(tmp_path, ["replay", "alice"]) as person:
+        person.wait_for(b"any key leaves")
+        assert b"\x1b[1;10rone" in person.shown
+        person.type("q")
+        assert person.wait() == 0
 
 
 # -- without one -----------------------------------------------------------------------------

@@ -248,3 +248,15 @@ def test_what_was_made_goes_again_and_nothing_else(
     assert repository.worktrees == [str(repository.path), other.worktree.path]
     remove(other)
     assert not Path(f"{repository.path}.worktrees").exists()
+
+
+def test_what_cannot_be_removed_is_told(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make(str(repository.path), "one")
+    repository.git("worktree", "lock", made.worktree.path)
+    remove(made)
+    told = capsys.readouterr().err
+    assert told.startswith(f"{made.worktree.path} is left behind: git worktree: ")
+    assert Path(made.worktree.path).is_dir()
+    assert repository.branches == ["main", "one"]

@@ -497,7 +497,7 @@ def test_a_running_hub_is_looked_at(hub: TektonProcess, ollama: OllamaServer) ->
     cis = len(built_in_personas()) + 1  # numa
     checks = check_up()
     assert f"running, pid {hub.hub.pid}, up" in only(checks, "hub")["message"]
-    assert checks["services"][0]["message"] == f"4 services and {cis} CIs are alive"
+    assert checks["services"][0]["message"] == f"5 services and {cis} CIs are alive"
     # This shell has a model server that the hub was not told of.
     missing = checks["services"][1]
     assert missing["state"] == "warning"

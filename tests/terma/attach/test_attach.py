@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,13 @@ class Windows:
         self._open: list[Window] = []
 
     def __call__(self, *arguments: str, **options: int) -> Window:
+        return self.run([*ATTACH, *arguments], **options)
+
+    def run(self, command: list[str], **options: int) -> Window:
+        """Open a window with some program in it."""
         environment = dict(os.environ) | {"TERM": "xterm-256color"}
         environment.pop("TERMA_INSTANCE", None)
-        window = Window([*ATTACH, *arguments], environment, **options)
+        window = Window(command, environment, **options)
         self._open.append(window)
         return window
 
@@ -201,6 +206,33 @@ def test_signals_restore_and_end_it(number: int, attach: Windows, terma: StagedT
     assert not window.mode(1003)
 
 
+def test_a_bug_of_ours_restores_as_well(attach: Windows, terma: StagedTerma) -> None:
+    bug = "from terma.attach.view import View; View.show_change = None; "
+    bug += "from terma.cli import main; main()"
+    terma.resize(60, 10)
+    window = attach.run([sys.executable, "-c", bug, "attach", "alice", "--read-only"])
+    before = window.attributes
+    assert window.wait() == 1
+    assert "TypeError" in window.text
+    assert window.attributes == before
+    assert b"\x1b[23;0t" in window.shown
+
+
+def test_a_terminal_without_a_name_serves_as_well(attach: Windows, terma: StagedTerma) -> None:
+    nameless = "import os; os.ttyname = lambda _: '/dev/null'; "
+    nameless += "from terma.cli import main; main()"
+    shell = "import os, subprocess, sys; subprocess.run(sys.argv[1:]); print(os.get_blocking(1))"
+    command = [sys.executable, "-c", nameless, "attach", "alice"]
+    window = attach.run([sys.executable, "-c", shell, *command])
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    terma.put(b"shown\r\n" * 10_000 + b"to the end")
+    window.wait_text("to the end")
+    window.type("x\x1d")
+    assert window.wait() == 0
+    assert terma.typed == b"x"
+    assert "detached\nTrue" in window.text, "the shell would be told to try again"
+
+
 def test_a_stop_from_outside_is_not_obeyed(attach: Windows, terma: StagedTerma) -> None:
     window = attached(attach, terma)
     os.kill(window.pid, signal.SIGTSTP)
@@ -344,8 +376,8 @@ def test_of_a_larger_terminal_the_part_with_the_cursor_is_shown(
     window = attached(attach, terma, "--read-only")
     window.wait_text("cursor")
     assert terma.size == (120, 40)
+    window.wait_until(lambda: "alice is 120 x 40" in window.text.split("\n")[23], "the note")
     assert "top" not in window.text
-    assert "alice is 120 x 40" in window.text.split("\n")[23]
     window.type("x")
     window.wait_for(b"\x07")
     assert terma.typed == b""

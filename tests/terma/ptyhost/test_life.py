@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from terma.ptyhost import __main__ as program
-from terma.ptyhost import frames, processes
+from terma.ptyhost import connection, frames, processes
 from tests.terma.ptyhost.ptyhost_process import (
     Client,
     Ptyhost,
@@ -222,6 +222,71 @@ def test_a_thousand_may_knock_at_once(ptyhost: Ptyhost, client: Client) -> None:
         for one in knocking:
             one.close()
     assert client.ask("list") == {"terminals": []}
+
+
+def test_it_ends_where_nobody_ever_connects(tekton_home: Path) -> None:
+    script = (
+        "import sys; from terma.ptyhost import __main__, server; server._FIRST_CLIENT_S = 0.05; "
+        "sys.exit(__main__.main(sys.argv[1]))"
+    )
+    ptyhost = Ptyhost(tekton_home / "run", ("-c", script))
+    assert ptyhost.start().returncode == 0
+    wait_until(lambda: not ptyhost.path.exists(), "its end")
+
+
+def test_what_is_installed_may_change_under_it(tekton_home: Path, tmp_path: Path) -> None:
+    """Nothing is imported any more once it serves: another version may lie there by then."""
+    script = f"""
+import sys
+from terma.ptyhost import __main__, server
+
+class Watched(server.Server):
+    def run(self):
+        before = set(sys.modules)
+        super().run()
+        open({os.fspath(tmp_path / "new")!r}, "w").write(" ".join(set(sys.modules) - before))
+
+__main__.Server = Watched
+sys.exit(__main__.main(sys.argv[1]))
+"""
+    with Ptyhost(tekton_home / "run", ("-c", script)) as ptyhost:
+        client = ptyhost.client()
+        client.open("a", "sh", "-c", "echo hello; read x; exit 3", log=os.fspath(tmp_path / "log"))
+        client.follow("a")
+        client.wait_for(b"hello")
+        client.ask("resize", terminal="a", columns=90, rows=30)
+        client.write("a", b"x\n", whole_lines=True)
+        client.wait_event("exit", terminal="a")
+        client.open("b", "sh", "-c", "trap '' HUP; sleep 61; :")
+        with pytest.raises(Refused):
+            client.open("c", "no-such-program")
+        client.ask("close", terminal="b", grace_s=0.01)
+        client.close()
+        wait_until(lambda: not is_running(ptyhost.pid), "its end")
+    assert (tmp_path / "new").read_text() == ""
+
+
+def test_more_clients_than_files_wait_without_a_turn(ptyhost: Ptyhost, client: Client) -> None:
+    process = psutil.Process(ptyhost.pid)
+    soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    client.open("a", "cat")
+    files = len(os.listdir(f"/proc/{ptyhost.pid}/fd"))
+    process.rlimit(psutil.RLIMIT_NOFILE, (files, hard))
+    other = Client(ptyhost.path)
+    number = other.send("list")
+    assert client.write("a", b"x")["input"] == 1
+    process.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+    assert len(other.answer(number)["terminals"]) == 1
+    other.close()
+
+
+def test_another_user_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert connection.is_ours(ours)
+        assert connection.pid_of(ours) == os.getpid()
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        assert not connection.is_ours(ours)
 
 
 def test_it_is_told_how_it_is_started() -> None:

@@ -215,7 +215,7 @@ def test_an_end_of_before_does_not_count_for_what_runs_anew(client: Client, tmp_
 
 
 def test_a_signal_goes_to_the_foreground(client: Client) -> None:
-    client.open("a", "sh", "-c", "trap 'echo caught' INT; echo ready; while :; do sleep 9; done")
+    client.open("a", "sh", "-c", "trap 'echo caught' INT; echo ready; while :; do sleep 0.1; done")
     client.follow("a")
     client.wait_for(b"ready")
     assert client.state("a")["foreground"] == client.state("a")["pid"]

@@ -173,8 +173,8 @@ def test_a_program_that_closes_its_terminal_may_open_it_again(client: Client) ->
     client.wait_for(b"typed")
 
 
-def test_a_flood_holds_nobody_up(ptyhost: Ptyhost, client: Client) -> None:
-    client.open("flood", "yes")
+def test_a_flood_holds_nobody_up(ptyhost: Ptyhost, client: Client, tmp_path: Path) -> None:
+    client.open("flood", "yes", log=str(tmp_path))
     client.open("calm", "cat")
     follower = ptyhost.client()
     follower.follow("flood")

@@ -1,3 +1,5 @@
+"""Names, roles and everybody."""
+
 from __future__ import annotations
 
 import pytest

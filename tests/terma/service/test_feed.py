@@ -1,3 +1,5 @@
+"""The newest output, for followers at their own pace."""
+
 from __future__ import annotations
 
 import asyncio

@@ -325,6 +325,23 @@ def test_two_hosts_that_start_at_once_share_one_ptyhost(run: Run) -> None:
     run(test)
 
 
+def test_a_mistake_of_the_owner_does_not_cut_the_line(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        def stumble(terminal: str, offset: int, data: bytes) -> None:
+            raise KeyError(terminal)
+
+        host.on_output = stumble
+        await host.open(opening("a", "sh", "-c", "echo hello; exec cat"))
+        await host.follow("a", 0)
+        await wait_until(lambda: "KeyError: 'a'" in caplog.text)
+        assert await host.write("a", b"x") == 1
+        assert owner.lost == []
+
+    run(test)
+
+
 def test_starting_again_while_connected_changes_nothing(run: Run) -> None:
     async def test(host: Host, _: Owner) -> None:
         pid = host.pid

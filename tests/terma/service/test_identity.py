@@ -1,3 +1,5 @@
+"""Who asks: real processes, in and out of a terminal."""
+
 from __future__ import annotations
 
 import os

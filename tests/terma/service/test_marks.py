@@ -1,3 +1,5 @@
+"""The marks of prompts, titles and notices, found in output that is cut anywhere."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""What is told of a terminal, from what was seen of it."""
+
 from __future__ import annotations
 
 from backends.protocol.terminals import TerminalState
