@@ -38,7 +38,7 @@ _terma_describe() {
             arguments='<terminal>'
             ;;
         'reply')
-            options='--no-stdin --json --debug -h --help'
+            options='--json --debug -h --help'
             arguments=' ...'
             ;;
         'ack')

@@ -199,7 +199,6 @@ complete -c terma -n '__terma_at " inbox"' -l notice -d 'One line if there is so
 complete -c terma -n '__terma_at " inbox"' -l debug -d 'Show the traceback of an error'
 complete -c terma -n '__terma_at " inbox"' -s h -l help -d 'Show this help'
 complete -c terma -n '__terma_at " inbox" 0' -a '(__terma_terminal)'
-complete -c terma -n '__terma_at " reply"' -l no-stdin -d 'Do not read standard input'
 complete -c terma -n '__terma_at " reply"' -l json -d 'Print JSON'
 complete -c terma -n '__terma_at " reply"' -l debug -d 'Show the traceback of an error'
 complete -c terma -n '__terma_at " reply"' -s h -l help -d 'Show this help'

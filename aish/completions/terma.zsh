@@ -174,7 +174,6 @@ _terma-inbox() {
 
 _terma-reply() {
     _arguments -s -S : \
-        '--no-stdin[Do not read standard input]' \
         '--json[Print JSON]' \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]' \

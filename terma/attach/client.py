@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backends.errors import CannotConnect, TektonError
 from backends.protocol.connection import ChunkReceived
@@ -85,9 +85,10 @@ class Attach:
                     self._turn()
             finally:
                 self._person.leave(self._view.end_sequence())
+                lost = self._unsent + (self._wire.untyped if self._wire is not None else 0)
                 self._hang_up()
-        end = self._end
-        return End(end.words, end.error, end.signal, tuple(self._view.notices))
+        notices = [*self._view.notices, *([f"{_bytes(lost)} not typed"] if lost else [])]
+        return replace(self._end, notices=tuple(notices))
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -146,7 +147,8 @@ class Attach:
     def _do_what_is_due(self, now: float) -> None:
         self._type(self._keys.expire(now))
         if self._keys.is_detached:
-            self._leave("detached")
+            self._end = self._end or End("detached")
+            self._person.forget()
         if self._person.is_gone:
             self._end = End("the terminal is gone", signal=signal.SIGHUP)
         if self._wire is None or self._end is not None:
@@ -158,11 +160,6 @@ class Attach:
         if self._asks_state and now >= self._ask_at:
             self._ask_at = now + _STATUS_S
             self._wire.ask_state()
-
-    def _leave(self, words: str) -> None:
-        if self._end is None or self._person.is_behind:
-            self._end = self._end or End(words)
-            self._person.forget()
 
     # -- the person --------------------------------------------------------------------------
 
@@ -227,7 +224,8 @@ class Attach:
                     for arrival in self._wire.receive(link):
                         self._take(arrival, now)
         except CannotConnect:
-            self._lose_hub()
+            if self._end is None:
+                self._lose_hub()
         except TektonError as error:
             self._end = End(f"cannot be shown: {error.message}", error)
 
@@ -246,7 +244,7 @@ class Attach:
             self._tell_trouble(arrival)
 
     def _tell_trouble(self, trouble: Trouble) -> None:
-        lost = f"{_keys(trouble.untyped)} not typed: " if trouble.untyped else ""
+        lost = f"{_bytes(trouble.untyped)} not typed: " if trouble.untyped else ""
         self._view.tell(lost + trouble.error.message)
         self._view.call()
 
@@ -261,7 +259,7 @@ class Attach:
     def _show_loss(self) -> None:
         words = f"{self._info.name}: the hub is gone, waiting for it; {self._key} leaves"
         if self._unsent:
-            words = f"{self._info.name}: the hub is gone; {_keys(self._unsent)} not sent"
+            words = f"{self._info.name}: the hub is gone; {_bytes(self._unsent)} not sent"
             words += f"; {self._key} leaves"
         self._view.show_loss(words)
 
@@ -293,7 +291,7 @@ def end_of(name: str, end: TerminalEnd) -> End:
     return End(end.state.value)
 
 
-def _keys(count: int) -> str:
+def _bytes(count: int) -> str:
     return f"{count} byte{'s' if count != 1 else ''}"
 
 

@@ -39,14 +39,10 @@ class ScreenEngine(Protocol):
         """
 
     def dump(self) -> bytes:
-        """Return the state, rows above included, for `load` of the same engine.
-
-        Raises:
-            ValueError: There is none of this state.
-        """
+        """Return the state, rows above included, for `load` of any engine."""
 
     def load(self, state: bytes) -> None:
-        """Take over a state that `dump` returned.
+        """Take over a state that `dump` of some engine returned.
 
         Raises:
             ValueError: It is none.

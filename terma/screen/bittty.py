@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -162,27 +161,22 @@ class BitttyEngine:
         return paint.paint(state)
 
     def dump(self) -> bytes:
-        """Return the state: a repaint, and the rows above."""
-        above = [_packed(self._row(row)) for row in self._above]
-        size = [self._board.width, self._board.height]
-        head = json.dumps({"size": size, "above": above}).encode()
-        return head + b"\n" + self.repaint()
+        """Return the state, rows above included."""
+        size, above = (self._board.width, self._board.height), len(self._above)
+        written = paint.history(self._row(row) for row in self._above)
+        return paint.pack(size, above, written, self.repaint())
 
     def load(self, state: bytes) -> None:
         """Take over a state that `dump` returned."""
-        head, _, painted = state.partition(b"\n")
-        try:
-            found = json.loads(head)
-            columns, rows = map(int, found["size"])
-            above = [_unpacked(row) for row in found["above"]]
-            engine = BitttyEngine(columns, rows, self._above.maxlen or 0)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"a broken snapshot: {error}") from error
+        (columns, rows), above, written, painted = paint.unpack(state)
+        engine = BitttyEngine(columns, rows, self._above.maxlen or 0)
+        engine.feed(written)
+        engine.feed(b"\r\n" * (rows - 1))
+        missing = above - len(engine._above)
+        engine.feed(b"\r\n" * max(0, min(missing, self._above.maxlen or 0)))
         engine.feed(painted)
-        self._board, self._new = engine._board, 0
+        self._board, self._above, self._new = engine._board, engine._above, 0
         self._board.attach_display(self)
-        self._above.clear()
-        self._above.extend(above)
 
     # -- the board's own values --------------------------------------------------------------
 
@@ -330,39 +324,3 @@ def _colour(colour: Color | None) -> str | None:
         return str(colour.value)
     red, green, blue = colour.value
     return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def _packed(row: CellRow) -> list[Any]:
-    spans = [
-        [
-            text,
-            [
-                look.foreground,
-                look.background,
-                look.attributes,
-                look.link,
-                look.underline,
-                look.underline_colour,
-            ]
-            if look != PLAIN
-            else None,
-        ]
-        for text, look in row.spans
-    ]
-    return [spans, row.wraps, row.is_full]
-
-
-def _unpacked(packed: list[Any]) -> CellRow:
-    spans, wraps, is_full = packed
-    return CellRow(
-        spans=tuple((str(text), _unpacked_look(look)) for text, look in spans),
-        wraps=bool(wraps),
-        is_full=bool(is_full),
-    )
-
-
-def _unpacked_look(packed: list[Any] | None) -> Look:
-    if packed is None:
-        return PLAIN
-    foreground, background, attributes, link, underline, colour = packed
-    return Look(foreground, background, tuple(attributes), link, int(underline), colour)

@@ -5,6 +5,7 @@ Everything here is calls of its C API through cffi (`pyghostty`), so what they r
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -61,6 +62,7 @@ class GhosttyEngine:
         self._scrollback = scrollback
         self._cells: dict[int, _Cell] = {}
         self._mark: Any = None
+        self._has_links = False
         handle = ffi.new("GhosttyTerminal*")
         check(lib.ghostty_terminal_new(ffi.NULL, handle, columns, rows), "new terminal")
         self._terminal = handle[0]
@@ -75,6 +77,7 @@ class GhosttyEngine:
 
     def feed(self, data: bytes) -> None:
         """Take the next output; it may end anywhere."""
+        self._has_links = self._has_links or b"]8;" in data
         lib.ghostty_terminal_vt_write(self._terminal, data, len(data))
 
     def resize(self, columns: int, rows: int) -> None:
@@ -158,26 +161,29 @@ class GhosttyEngine:
         return paint.paint(state)
 
     def dump(self) -> bytes:
-        """Return the state, rows above included."""
-        self._settle()
-        try:
-            return self._encoded()
-        except GhosttyError as error:
-            if self._is_alternate() or not self._get("vt_ground", "bool"):
-                raise ValueError(f"no dump of this state: {error}") from error
-        # A new size has cut wide characters of the alternate screen that was left: clear it.
-        self.feed(b"\x1b[?1047h\x1b[?1047l")
-        try:
-            return self._encoded()
-        except GhosttyError as error:
-            raise ValueError(f"no dump of this state: {error}") from error
+        """Return the state, rows above included.
+
+        Not as the library's own snapshot: a terminal made of one gives new looks to wrong cells.
+        """
+        painted = self.repaint()
+        above = self._get("scrollback_rows", "size_t")
+        if self._has_links:  # which the library's formatter leaves out
+            written = paint.history(itertools.islice(self._rows(above), above))
+        else:
+            written = self._formatted(above) if above else b""
+        return paint.pack((self._get("cols"), self._get("rows")), above, written, painted)
 
     def load(self, state: bytes) -> None:
         """Take over a state that `dump` returned."""
-        terminal = _decoded(state, is_whole=True)
+        (columns, rows), above, written, painted = paint.unpack(state)
+        engine = GhosttyEngine(columns, rows, self._scrollback)
+        engine.feed(written)
+        engine.feed(b"\r\n" * (rows - 1))
+        missing = above - engine._get("scrollback_rows", "size_t")
+        engine.feed(b"\r\n" * max(0, min(missing, self._scrollback)))
+        engine.feed(painted)
         self.close()
-        self._terminal = terminal
-        self._configure()
+        self._terminal, self._has_links = engine._terminal, engine._has_links
 
     # -- the terminal's own values -----------------------------------------------------------
 
@@ -234,13 +240,7 @@ class GhosttyEngine:
         selection = init_sized("GhosttySelection")
         selection.start = selection.end = self._ref(0, 0, lib.GHOSTTY_POINT_TAG_ACTIVE)[0]
         options.selection = selection
-        formatter = ffi.new("GhosttyFormatter*")
-        made = lib.ghostty_formatter_terminal_new(ffi.NULL, formatter, self._terminal, options[0])
-        check(made, "new formatter")
-        try:
-            return _allocated(lib.ghostty_formatter_format_alloc, formatter[0])
-        finally:
-            lib.ghostty_formatter_free(formatter[0])
+        return self._format(options)
 
     def _mend_edge(self, columns: int) -> None:
         """Erase halves of wide characters that a new size has cut: no dump could have them."""
@@ -259,13 +259,33 @@ class GhosttyEngine:
         parts.append(b"\x1b[?6h" if is_origin else b"")
         self.feed(b"".join(parts) + b"\x1b[%d;%dH" % back + pending)
 
+    def _formatted(self, above: int) -> bytes:
+        """Return what writes the rows above, with lines that go on as one."""
+        options = init_sized("GhosttyFormatterTerminalOptions")
+        options.emit, options.unwrap = lib.GHOSTTY_FORMATTER_FORMAT_VT, True
+        tag = lib.GHOSTTY_POINT_TAG_SCREEN
+        selection = init_sized("GhosttySelection")
+        selection.start = self._ref(0, 0, tag)[0]
+        selection.end = self._ref(self._get("cols") - 1, above - 1, tag)[0]
+        options.selection = selection
+        return self._format(options) + b"\r\n"
+
+    def _format(self, options: Any) -> bytes:
+        formatter = ffi.new("GhosttyFormatter*")
+        made = lib.ghostty_formatter_terminal_new(ffi.NULL, formatter, self._terminal, options[0])
+        check(made, "new formatter")
+        try:
+            return _allocated(lib.ghostty_formatter_format_alloc, formatter[0])
+        finally:
+            lib.ghostty_formatter_free(formatter[0])
+
     # -- the other screen and the saved cursor: on a copy that is made to go there -----------
 
     def _copy(self) -> GhosttyEngine:
         copy = GhosttyEngine(1, 1, 0)
         try:
-            terminal = _decoded(self.dump(), is_whole=False)
-        except ValueError:
+            terminal = _decoded(self._encoded())
+        except (GhosttyError, ValueError):
             # Rare, and better an empty screen behind this one than none at all.
             copy.resize(self._get("cols"), self._get("rows"))
             return copy
@@ -565,24 +585,19 @@ def _point(column: int, row: int, tag: int) -> Any:
     return point
 
 
-def _decoded(state: bytes, is_whole: bool) -> Any:
-    """Return the terminal of a dump; without its rows above where not `is_whole`."""
+def _decoded(state: bytes) -> Any:
+    """Return the terminal of the library's own snapshot, without its rows above."""
     buffer = ffi.from_buffer(state)
     decoder, terminal = ffi.new("GhosttySnapshotDecoder*"), ffi.new("GhosttyTerminal*")
     made = lib.ghostty_snapshot_decoder_new_buf(ffi.NULL, decoder, buffer, len(state))
-    if made:
-        raise ValueError(f"no snapshot ({made})")
-    limit = ffi.new("size_t*", _PENDING_BYTES)
-    option = lib.GHOSTTY_SNAPSHOT_DECODER_OPT_MAX_CONTINUATION_BYTES
-    lib.ghostty_snapshot_decoder_set(decoder[0], option, limit)
-    keeps = ffi.new("bool*", True)
-    option = lib.GHOSTTY_SNAPSHOT_DECODER_OPT_RETAIN_CONTINUATION
-    lib.ghostty_snapshot_decoder_set(decoder[0], option, keeps)
-    decode = lib.ghostty_snapshot_decoder_decode if is_whole else lib.ghostty_snapshot_decoder_ready
-    result = decode(decoder[0], terminal)
-    lib.ghostty_snapshot_decoder_free(decoder[0])
-    if result:
-        raise ValueError(f"a broken snapshot ({result})")
+    check(made, "new decoder")
+    try:
+        limit = ffi.new("size_t*", _PENDING_BYTES)
+        option = lib.GHOSTTY_SNAPSHOT_DECODER_OPT_MAX_CONTINUATION_BYTES
+        lib.ghostty_snapshot_decoder_set(decoder[0], option, limit)
+        check(lib.ghostty_snapshot_decoder_ready(decoder[0], terminal), "copy")
+    finally:
+        lib.ghostty_snapshot_decoder_free(decoder[0])
     return terminal[0]
 
 

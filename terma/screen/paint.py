@@ -7,7 +7,8 @@ switched off; then the rows; then what was found on; the cursor comes after what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from terma.screen.look import PLAIN, CellRow, Look, trimmed
@@ -41,6 +42,9 @@ ALTERNATE = (1049, 1047, 47)
 """The modes that show the alternate screen."""
 
 _MASK = dict.fromkeys((*range(32), *range(127, 160)), "�")
+
+_MAX_SIZE = 0xFFFF
+_END = b"\nend"
 
 _RESET = (
     "\x1b\\\x1b[?1049l\x1b[!p"
@@ -116,6 +120,44 @@ def paint(state: State) -> bytes:
     parts.append(f"\x1b[{state.shape} q" + ("" if state.cursor_is_visible else f"\x1b[?{CURSOR}l"))
     parts.append(_pen(state.pen))
     return "".join(parts).encode("utf-8", "replace") + state.after
+
+
+def pack(size: tuple[int, int], above: int, history: bytes, painted: bytes) -> bytes:
+    """Return a dump: so many rows above, as what writes them, and a repaint of the screen.
+
+    It is of no engine: whoever reads it, has the state.
+    """
+    head = json.dumps({"size": size, "above": above, "length": len(history)})
+    return head.encode() + b"\n" + history + painted + _END
+
+
+def unpack(state: bytes) -> tuple[tuple[int, int], int, bytes, bytes]:
+    """Return the parts of a dump.
+
+    Raises:
+        ValueError: It is none.
+    """
+    head, _, rest = state.partition(b"\n")
+    try:
+        found = json.loads(head)
+        columns, rows = map(int, found["size"])
+        above, length = int(found["above"]), int(found["length"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"a broken snapshot: {error}") from error
+    is_sound = 0 < columns <= _MAX_SIZE and 0 < rows <= _MAX_SIZE and 0 <= length <= len(rest)
+    if not is_sound or not rest.endswith(_END):
+        raise ValueError("a broken snapshot: it is cut off")
+    return (columns, rows), above, rest[:length], rest[length : -len(_END)]
+
+
+def history(rows: Iterable[CellRow]) -> bytes:
+    """Return what writes rows one after another, each ended unless it goes on in the next."""
+    parts: list[str] = []
+    for row in rows:
+        spans = row.spans if row.is_full else trimmed(row.spans)
+        parts += [_text(text, look) for text, look in spans]
+        parts.append("\x1b[0m" if row.wraps and row.is_full else "\x1b[0m\r\n")
+    return "".join(parts).encode("utf-8", "replace")
 
 
 def _modes(state: State) -> list[str]:

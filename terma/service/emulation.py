@@ -235,7 +235,6 @@ class Emulation:
                 columns=size[0],
                 rows=size[1],
                 scrollback=self._scrollback,
-                state_of=snapshot.engine if snapshot is not None else "",
             )
         except (WorkerDied, EngineFailed):
             self._worker = None
@@ -259,8 +258,6 @@ class Emulation:
             found = await asyncio.to_thread(snapshots.load, folder)
         if found is not None and found.is_simple and self.engine == FAST:
             self.simplify("an earlier run of the hub found that the fast one fails at its output")
-        if found is not None and self.engine == SIMPLE and not found.is_simple:
-            found = None
         self._stored = found.offset if found is not None else 0
         return found
 
@@ -278,8 +275,6 @@ class Emulation:
         if self.worker is None or (self.is_recorded and is_little):
             return
         answer, state = await self.ask("dump")
-        if "impossible" in answer:
-            return  # the log has it all
         snapshot = Snapshot(
             engine=answer["engine"],
             offset=self.fed,
@@ -319,7 +314,7 @@ class Emulation:
         self.engine = SIMPLE
         self.let_go()
         self.warning = f"its screen is worked out by a simpler engine: {reason}"
-        if self.end - self._begin > SIMPLE_BYTES:
+        if self.end - max(self._begin, self._stored or 0) > SIMPLE_BYTES:
             self._begin = self.end - _SIMPLE_TAIL
             self.warning += f", and from the last {_SIMPLE_TAIL >> 20} MB of its output only"
 

@@ -314,7 +314,7 @@ class Terma(Service):
         pieces = pieces_between(self._terminals, stored.id, request.since, request.until)
         kept: deque[LogLine] = deque(maxlen=request.limit or None)
         left_out = 0
-        async with aclosing(batches(self._terminals.screens.lines(pieces))) as found:
+        async with aclosing(batches(self._terminals.screens.lines(pieces, stored.id))) as found:
             async for batch in found:
                 lines = [line for line in batch if not pattern or pattern.search(line.text)]
                 if request.limit:

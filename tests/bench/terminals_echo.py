@@ -172,11 +172,11 @@ class _Tmux:
             finally:
                 process.kill()
 
-    def _wait_for(self, session: str, end: bytes) -> None:
+    def _wait_for(self, session: str, text: bytes) -> None:
         deadline = time.monotonic() + _PATIENCE_S
-        while not self._run("capture-pane", "-p", "-t", session).rstrip().endswith(end):
+        while not self._run("capture-pane", "-p", "-t", session).rstrip().endswith(text):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"tmux does not show {end!r}")
+                raise RuntimeError(f"tmux does not show {text!r}")
 
     def _run(self, *words: str) -> bytes:
         done = subprocess.run(

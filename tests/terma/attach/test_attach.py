@@ -308,6 +308,18 @@ def test_keys_that_are_refused_are_told_of_and_not_sent_later(
     assert "alice: 3 bytes not typed: nothing reads here" in window.text
 
 
+def test_keys_that_were_not_taken_by_the_end_are_told_of(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma)
+    terma.holds_writes = True
+    window.type("abc")
+    window.wait_until(lambda: terma.count(WriteTerminal) == 1, "the write")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "alice: 3 bytes not typed\nalice: detached" in window.text
+
+
 def test_the_terminal_takes_the_size_of_the_window(attach: Windows, terma: StagedTerma) -> None:
     window = attached(attach, terma, columns=100, rows=30)
     assert terma.size == (100, 30)
