@@ -166,8 +166,9 @@ def reply(
     from backends.client.blocking import BlockingTekton
     from backends.fast import to_unicode
 
-    no_stdin = bool(words) and "-" not in words
-    text = read_text(words, no_stdin, quiet=False, whom=to_unicode(id_), command="reply")
+    given = words or []
+    no_stdin = bool(given) and "-" not in given
+    text = read_text(given, no_stdin, quiet=False, whom=to_unicode(id_), command="reply")
     with BlockingTekton(is_local=True) as tekton:
         sent = tekton.call(ReplyMessage(id=to_unicode(id_), text=text))
     print(json.dumps(schema.encode(sent)) if as_json else sent.id)

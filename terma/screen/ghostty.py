@@ -42,6 +42,7 @@ _LAST_PLACE = re.compile(rb".*\x1b\[\d+;\d+H", re.DOTALL)
 _SEQUENCE = re.compile(
     rb"\x1b\][^\x07\x1b]*\x1b\\|\x1b\[[^@-~]*[@-~]|\x1b[ -/]+[0-~]|\x1b[n-~]|[\x0e\x0f]"
 )
+_AS_RESET = (b"\x1b(B", b"\x1b)B")
 
 # A cell as its 64 bits say: text, columns, style, and what only its place can tell.
 _Cell = tuple[str, int, Any, bool, bool]
@@ -135,7 +136,11 @@ class GhosttyEngine:
         self._settle()
         control = self._control()
         # What waits to wrap is in there as text; the picture has it already.
-        tail = b"".join(_SEQUENCE.findall(_LAST_PLACE.sub(b"", control, count=1)))
+        tail = b"".join(
+            sequence
+            for sequence in _SEQUENCE.findall(_LAST_PLACE.sub(b"", control, count=1))
+            if sequence not in _AS_RESET
+        )
         region, margins = _REGION.search(control), _MARGINS.search(control)
         other_keys = _OTHER_KEYS.search(control)
         alternate = next((mode for mode in paint.ALTERNATE if self._mode(mode)), 1049)

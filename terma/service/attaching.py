@@ -21,11 +21,11 @@ async def attach(
     attachment = Attachment(uuid.uuid4().hex, request.columns, request.rows, request.is_read_only)
     terminal.attachments[attachment.id] = attachment
     terminal.feed.followers += 1
-    terminals.attachment_changed(terminal, "attached")
+    terminals.observer.attachment_changed(terminal, "attached")
     feed = terminal.feed
     try:
         if not request.is_read_only:
-            terminals.attended(terminal)
+            terminals.observer.attended(terminal)
             terminal.last_typist = attachment.id
             await terminals.resize(terminal, request.columns, request.rows)
         async for item in _follow(terminals, terminal, attachment.id):
@@ -34,7 +34,7 @@ async def attach(
     finally:
         feed.followers -= 1
         terminal.attachments.pop(attachment.id, None)
-        terminals.attachment_changed(terminal, "detached")
+        terminals.observer.attachment_changed(terminal, "detached")
 
 
 async def _follow(

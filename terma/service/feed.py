@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 
 _MAX_KEPT = 1024 * 1024
+_JOINED = 4096
+"""Bytes up to which a piece takes the next one in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,13 @@ class Feed:
             if offset != self._end:
                 self._pieces.clear()
                 self._begin = offset
-            self._pieces.append((offset, data))
+            if self._pieces and len(self._pieces[-1][1]) < _JOINED:
+                first, before = (
+                    self._pieces.pop()
+                )  # many small ones would have to be walked through
+                self._pieces.append((first, before + data))
+            else:
+                self._pieces.append((offset, data))
             while self._pieces and offset + len(data) - self._begin > _MAX_KEPT:
                 first, gone = self._pieces.popleft()
                 self._begin = first + len(gone)
@@ -63,10 +71,11 @@ class Feed:
         if offset < self._begin:
             return None
         found = []
-        for first, data in self._pieces:
-            if first + len(data) > offset:
-                found.append(data[max(offset - first, 0) :])
-        return found[0] if len(found) == 1 else b"".join(found)
+        for first, data in reversed(self._pieces):
+            if first + len(data) <= offset:
+                break
+            found.append(data[max(offset - first, 0) :])
+        return found[0] if len(found) == 1 else b"".join(reversed(found))
 
     async def news(self) -> None:
         """Wait until something has changed since the call."""

@@ -32,7 +32,7 @@ async def follow_log(
 
     It ends with the terminal, or at `until`.
     """
-    terminal = terminals.get(id_) if follows else None
+    terminal = terminals.table.get(id_) if follows else None
     if terminal is None:
         async for piece in terminals.log_of(id_).stream(offset, since, until):
             yield piece

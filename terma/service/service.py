@@ -91,6 +91,7 @@ class Terma(Service):
         self._database = database
         self._store = TerminalStore(database)
         self._terminals = Terminals(context, self._store)
+        self._table = self._terminals.table
         self._mailboxes = Mailboxes(database, context.now, self._name_of)
         self._mailboxes.on_change = self._message_changed
         self._cis: dict[str, TerminalCI] = {}
@@ -102,7 +103,7 @@ class Terma(Service):
         await self._database.open()
         await self._mailboxes.start()
         await self._terminals.start()
-        for terminal in self._terminals:
+        for terminal in self._table:
             self._set_mail(terminal)
         self._cleaner = asyncio.create_task(self._keep_clean())
 
@@ -116,7 +117,7 @@ class Terma(Service):
 
     async def describe(self) -> ServiceInfo:
         """Describe it: how many terminals there are, and who holds them."""
-        count = len(list(self._terminals))
+        count = len(list(self._table))
         pid = self._terminals.host.pid
         held = f", held by ptyhost (pid {pid})" if pid else ""
         note = f"{count} terminal{'s' if count != 1 else ''}{held}"
@@ -132,7 +133,7 @@ class Terma(Service):
     @handles(ListTerminals)
     async def list(self, request: ListTerminals) -> TerminalList:
         """List the terminals, or one."""
-        unread = {one.id: self._mailboxes.unread(one.id) for one in self._terminals}
+        unread = {one.id: self._mailboxes.unread(one.id) for one in self._table}
         found = await self._terminals.describe(unread)
         if request.name is not None:
             stored = await self._stored(request.name)
@@ -142,7 +143,7 @@ class Terma(Service):
     @handles(AttachTerminal)
     async def attach(self, request: AttachTerminal) -> AsyncGenerator[Output | TerminalEnd, None]:
         """Stream what an attached person sees."""
-        terminal = self._terminals.running(request.name)
+        terminal = self._table.running(request.name)
         if self._caller()[0] == terminal.id:
             raise UsageError(
                 f"this is {terminal.name} already: it would show itself in itself",
@@ -155,7 +156,7 @@ class Terma(Service):
     @handles(WriteTerminal)
     async def write(self, request: WriteTerminal) -> Typed:
         """Type into a terminal."""
-        terminal = self._terminals.running(request.name)
+        terminal = self._table.running(request.name)
         try:
             data = base64.b64decode(request.data, validate=True)
         except binascii.Error as error:
@@ -167,7 +168,7 @@ class Terma(Service):
                 raise NotFound("nobody is attached by that id", "attach again")
             if attachment.is_read_only:
                 raise UsageError("this attachment only looks on", "attach without --read-only")
-        self._terminals.attended(terminal)
+        self._terminals.observer.attended(terminal)
         if attachment is not None:
             terminal.last_typist = attachment.id
         writing = self._terminals.host.write(terminal.id, data, attachment is None)
@@ -180,7 +181,7 @@ class Terma(Service):
     @handles(ResizeTerminal)
     async def resize(self, request: ResizeTerminal) -> Ack:
         """Give a terminal another size."""
-        terminal = self._terminals.running(request.name)
+        terminal = self._table.running(request.name)
         if request.attachment is not None:
             attachment = terminal.attachments.get(request.attachment)
             if attachment is None:
@@ -194,14 +195,14 @@ class Terma(Service):
     @handles(SignalTerminal)
     async def signal(self, request: SignalTerminal) -> Ack:
         """Send a signal to what is in the foreground."""
-        terminal = self._terminals.running(request.name)
+        terminal = self._table.running(request.name)
         await self._terminals.host.signal(terminal.id, request.signal.upper().removeprefix("SIG"))
         return Ack()
 
     @handles(RenameTerminal)
     async def rename(self, request: RenameTerminal) -> TerminalInfo:
         """Give a terminal another name."""
-        terminal = self._terminals.find(request.name)
+        terminal = self._table.find(request.name)
         was_ci = terminal.id in self._cis
         await self._terminals.rename(terminal, request.to)
         if was_ci:
@@ -212,7 +213,7 @@ class Terma(Service):
     @handles(ChangeRoles)
     async def change_roles(self, request: ChangeRoles) -> TerminalInfo:
         """Replace the roles of a terminal."""
-        terminal = self._terminals.find(request.name)
+        terminal = self._table.find(request.name)
         await self._terminals.set_roles(terminal, request.roles)
         return self._info(terminal)
 
@@ -220,7 +221,7 @@ class Terma(Service):
     async def close(self, request: CloseTerminal) -> Closed:
         """End everything in a terminal; forget it where that is asked for."""
         try:
-            terminal = self._terminals.find(request.name)
+            terminal = self._table.find(request.name)
         except NotFound:
             stored = await self._store.find_closed(canonical(request.name))
             if stored is None or not request.forgets:
@@ -255,7 +256,7 @@ class Terma(Service):
     @handles(ShowScreen)
     async def show(self, request: ShowScreen) -> Screen:
         """Show what a terminal shows."""
-        terminal = self._terminals.find(request.name)
+        terminal = self._table.find(request.name)
         return await self._terminals.screens.show(terminal.id, max(request.scrollback, 0))
 
     @handles(WatchScreen)
@@ -263,7 +264,7 @@ class Terma(Service):
         self, request: WatchScreen
     ) -> AsyncGenerator[ScreenChange | TerminalEnd, None]:
         """Follow a screen until the terminal ends."""
-        terminal = self._terminals.find(request.name)
+        terminal = self._table.find(request.name)
         feed = terminal.feed
         async with aclosing(self._terminals.screens.watch(terminal.id)) as changes:
             coming = asyncio.ensure_future(anext(changes))
@@ -338,7 +339,7 @@ class Terma(Service):
     async def _stored(self, name: str) -> StoredTerminal:
         """Return a terminal that is there, or else the one of that name that was closed last."""
         try:
-            return self._terminals.find(name).stored
+            return self._table.find(name).stored
         except NotFound:
             closed = await self._store.find_closed(canonical(name))
             if closed is None:
@@ -351,7 +352,7 @@ class Terma(Service):
     async def send(self, request: SendMessage) -> Sent:
         """Put a message into mailboxes."""
         sender = self._caller()[0]
-        mailboxes = resolve(request.to, self._terminals, sender)
+        mailboxes = resolve(request.to, self._table, sender)
         return await self._mailboxes.send(sender, mailboxes, request)
 
     @handles(ReadInbox)
@@ -364,7 +365,7 @@ class Terma(Service):
     async def watch_inbox(self, request: WatchInbox) -> AsyncGenerator[Message | Ack, None]:
         """Stream what comes into a mailbox; a terminal that does so of its own can answer."""
         mailbox, is_own = self._mailbox(request.name)
-        terminal = self._terminals.get(mailbox) if is_own else None
+        terminal = self._table.get(mailbox) if is_own else None
         if terminal is not None:
             await self._begin_ci(terminal)
         try:
@@ -403,7 +404,7 @@ class Terma(Service):
         """Tell who asks."""
         mailbox, known_by = self._caller()
         unread = self._mailboxes.unread(mailbox)
-        terminal = self._terminals.get(mailbox)
+        terminal = self._table.get(mailbox)
         if terminal is None:
             return Identity(name=PERSON, unread=unread, known_by=known_by)
         return Identity(
@@ -419,7 +420,7 @@ class Terma(Service):
         caller = CALLER.get()
         if caller is None:
             return PERSON, "user"
-        known = list(self._terminals)
+        known = list(self._table)
         leaders = {one.pid: one.id for one in known if one.is_running}
         if caller.peer.pid is not None:
             found = terminal_of(caller.peer.pid, leaders, {one.id for one in known})
@@ -434,16 +435,16 @@ class Terma(Service):
         own = self._caller()[0]
         if name is None:
             return own, True
-        mailbox = PERSON if name.lower() == PERSON else self._terminals.find(name).id
+        mailbox = PERSON if name.lower() == PERSON else self._table.find(name).id
         return mailbox, mailbox == own
 
     def _name_of(self, mailbox: str) -> str:
         """Return the name of a mailbox as it is now; that of a closed terminal is its id."""
-        terminal = self._terminals.get(mailbox)
+        terminal = self._table.get(mailbox)
         return terminal.name if terminal else mailbox
 
     def _message_changed(self, mailbox: str, message: Message) -> None:
-        terminal = self._terminals.get(mailbox)
+        terminal = self._table.get(mailbox)
         if terminal is not None:
             self._set_mail(terminal)
         self.context.publish(

@@ -1,4 +1,4 @@
-"""The table of terminals: opened, found again after a start, ended, and told of."""
+"""The life of terminals: opened, found again after a start, changed, ended."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import dataclasses
 import logging
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from backends.errors import ConnectionLost, TektonError, UsageError
+from backends.errors import ConnectionLost, NotFound, TektonError, UsageError
 from backends.paths import private_folder
-from backends.runtime import check_name
 from backends.protocol.terminals import (
     Closed,
     NotRestored,
@@ -21,16 +21,16 @@ from backends.protocol.terminals import (
     TerminalInfo,
     TerminalState,
 )
+from backends.runtime import check_name
 from backends.service.base import Context
 from terma.ptyhost.processes import survivors
-from terma.service.directory import find_terminal
 from terma.service.feed import Feed
 from terma.service.foreground import foreground_of
 from terma.service.host import Host, Hosted, Opening
 from terma.service.identity import hash_of, new_token
 from terma.service.leftovers import end_leftovers
 from terma.service.log import Log
-from terma.service.marks import Mark, MarkKind
+from terma.service.observer import Observer
 from terma.service.opening import (
     check_roles,
     check_size,
@@ -45,16 +45,12 @@ from terma.service.opening import (
 from terma.service.piece import Piece
 from terma.service.screens import Screens
 from terma.service.state import (
-    QUIET_S,
     Activity,
     Seen,
-    after_mark,
-    after_output,
-    after_person,
-    after_quiet,
     with_foreground,
 )
 from terma.service.store import StoredTerminal, TerminalStore
+from terma.service.table import Table
 from terma.service.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -70,63 +66,29 @@ _TELL_OUTPUT_EVERY_S = 1.0
 
 
 class Terminals:
-    """Every terminal that is not closed. It is the source of what `Screens` works out."""
+    """Opens and ends the terminals of a table; it is the source of what `Screens` works out."""
 
     def __init__(self, context: Context, store: TerminalStore) -> None:
         self._context = context
         self._store = store
-        self._all: dict[str, Terminal] = {}
-        self._opening: set[str] = set()
-        self._is_stopping = False
+        self.table = Table()
         self.screens = Screens(self, context.config.terma.workers, context.config.terma.scrollback)
-        self.screens.on_warning = self._on_warning
         self.host = Host(context.paths)
-        self.host.on_output = self._on_output
-        self.host.on_size = self._on_size
-        self.host.on_trimmed = self._on_trimmed
+        self.observer = Observer(context, self.table, self.screens)
+        self.screens.on_warning = self.observer.on_warning
+        self.host.on_output = self.observer.on_output
+        self.host.on_size = self.observer.on_size
+        self.host.on_trimmed = self.observer.on_trimmed
+        self.host.on_log = self.observer.on_log
         self.host.on_exit = self._on_exit
-        self.host.on_log = self._on_log
         self.host.on_lost = self._on_lost
 
-    # -- finding them ------------------------------------------------------------------------
-
-    def __iter__(self) -> Iterator[Terminal]:
-        return iter(sorted(self._all.values(), key=lambda one: one.name))
-
-    def find(self, word: str) -> Terminal:
-        """Return the terminal of a name or an id.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return find_terminal(self, word)
-
-    def get(self, id_: str) -> Terminal | None:
-        """Return the terminal of an id."""
-        return self._all.get(id_)
-
-    def running(self, word: str) -> Terminal:
-        """Return the terminal of a name or an id in which something runs.
-
-        Raises:
-            NotFound: There is none.
-            TektonError: Nothing runs in it.
-        """
-        terminal = self.find(word)
-        if not terminal.is_running:
-            seen = terminal.activity.now
-            detail = f" ({seen.detail})" if seen.detail else ""
-            raise TektonError(
-                f"nothing runs in {terminal.name}: it is {seen.state.value}{detail}",
-                f"`terma restore {terminal.name}` runs it anew; `terma close {terminal.name}` "
-                "frees its name",
-            )
-        return terminal
+    # -- telling of them ---------------------------------------------------------------------
 
     async def describe(self, unread: dict[str, int]) -> tuple[TerminalInfo, ...]:
         """Describe all of them, with what runs in their foreground now."""
         hosted = {one.terminal: one for one in await self._hosted()}
-        return tuple(self._info(one, hosted.get(one.id), unread) for one in self)
+        return tuple(self._info(one, hosted.get(one.id), unread) for one in self.table)
 
     def info(self, terminal: Terminal, unread: int = 0) -> TerminalInfo:
         """Describe one as far as it is known without asking."""
@@ -159,7 +121,7 @@ class Terminals:
 
     def folder(self, terminal: str) -> Path | None:
         """Return where a snapshot may be kept; `None` for what must not be written down."""
-        found = self._all.get(terminal)
+        found = self.table.get(terminal)
         is_recorded = found is None or found.stored.is_recorded
         return self._context.paths.terminals / terminal if is_recorded else None
 
@@ -169,7 +131,7 @@ class Terminals:
 
     async def pieces(self, terminal: str, offset: int) -> AsyncIterator[Piece]:
         """Yield what was put out from an offset on, up to what is the end now."""
-        found = self._all.get(terminal)
+        found = self.table.get(terminal)
         if found is None:
             return
         if found.stored.is_recorded:
@@ -192,7 +154,7 @@ class Terminals:
         """Find the terminals that are there, running or not."""
         for stored in await self._store.open_ones():
             state = Seen(TerminalState.LOST, "ptyhost", stored.ended_at or self.now(), None)
-            self._all[stored.id] = Terminal(stored, Activity(state), Feed(0))
+            self.table.add(Terminal(stored, Activity(state), Feed(0)))
         await self._join("the process that held it is gone")
 
     async def _join(self, why_not: str) -> None:
@@ -201,19 +163,19 @@ class Terminals:
         for one in hosted:
             await self._adopt(one)
         held = {one.terminal for one in hosted}
-        for terminal in self._all.values():
+        for terminal in self.table:
             if terminal.id not in held and terminal.activity.base.state is not TerminalState.EXITED:
                 await self._lose(terminal, why_not)
 
     async def _adopt(self, hosted: Hosted) -> None:
-        terminal = self._all.get(hosted.terminal)
+        terminal = self.table.get(hosted.terminal)
         if terminal is None:
             stored = stored_of(hosted.meta, hosted.terminal)
             if stored is None:
                 log.warning("ptyhost holds a terminal of somebody else: %s", hosted.terminal)
                 return
             await self._store.save(stored)
-            terminal = self._all[stored.id] = Terminal(stored, Activity(_starting(0.0)), Feed(0))
+            terminal = self.table.add(Terminal(stored, Activity(_starting(0.0)), Feed(0)))
         terminal.stored = dataclasses.replace(
             terminal.stored, columns=hosted.columns, rows=hosted.rows
         )
@@ -230,8 +192,8 @@ class Terminals:
 
     async def stop(self) -> None:
         """Let go of everything; the terminals go on."""
-        self._is_stopping = True
-        for terminal in self._all.values():
+        self.observer.is_stopping = True
+        for terminal in self.table:
             terminal.feed.finish()
         await self.screens.close()
         await self.host.disconnect()
@@ -247,11 +209,11 @@ class Terminals:
             TektonError: The system has no terminal left, or ptyhost does not start.
         """
         name = self._free(check_name(request.name, "terminal"))
-        self._opening.add(name)
+        self.table.opening.add(name)
         try:
             return await self._open(name, request)
         finally:
-            self._opening.discard(name)
+            self.table.opening.discard(name)
 
     async def _open(self, name: str, request: OpenTerminal) -> Terminal:
         check_size(request.columns, request.rows)
@@ -280,15 +242,15 @@ class Terminals:
         folder = private_folder(private_folder(self._context.paths.terminals) / stored.id)
         write_token(folder, token)
         terminal = Terminal(stored, Activity(_starting(stored.started_at)), Feed(0))
-        self._all[stored.id] = terminal
+        self.table.add(terminal)
         try:
             await self._run(terminal, request.environment)
         except BaseException:
-            del self._all[stored.id]
+            self.table.remove(terminal)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
         await self._store.save(stored)
-        self._publish(terminal, "opened", id=stored.id, kind=stored.kind, pid=terminal.pid)
+        self.observer.publish(terminal, "opened", id=stored.id, kind=stored.kind, pid=terminal.pid)
         return terminal
 
     async def _run(self, terminal: Terminal, environment: str) -> None:
@@ -327,18 +289,19 @@ class Terminals:
         )
         await self._store.save(closed)
         terminal.stored = closed
-        self._all.pop(terminal.id, None)
+        self.table.remove(terminal)
         terminal.end_as(TerminalState.CLOSED, now, None)
         await self.screens.forget(terminal.id)
-        self._publish(terminal, "closed", ended=ended)
+        self.observer.publish(terminal, "closed", ended=ended)
         return Closed(name=terminal.name, ended=ended, left=left)
 
     async def _end(self, terminal: Terminal) -> tuple[int, tuple[int, ...]]:
         """End all processes of a terminal, also where ptyhost does not hold it any more."""
-        if terminal.id in {one.terminal for one in await self._hosted()}:
-            found = await self.host.close(terminal.id, GRACE_S)
-            await self.host.forget(terminal.id)
-            return found.ended, found.left
+        if self.host.pid:
+            with suppress(NotFound):
+                found = await self.host.close(terminal.id, GRACE_S)
+                await self.host.forget(terminal.id)
+                return found.ended, found.left
         return await asyncio.to_thread(end_leftovers, terminal.id, GRACE_S)
 
     async def restore(self, names: Sequence[str], environment: str, is_forced: bool) -> Restored:
@@ -348,7 +311,7 @@ class Terminals:
             NotFound: One that is named is not there.
             UsageError: One that is named runs.
         """
-        wanted = [self.find(name) for name in names]
+        wanted = [self.table.find(name) for name in names]
         for terminal in wanted:
             if terminal.is_running:
                 raise UsageError(
@@ -357,7 +320,7 @@ class Terminals:
                 )
         if not names:
             lost = TerminalState.LOST
-            wanted = [one for one in self if one.activity.base.state is lost]
+            wanted = [one for one in self.table if one.activity.base.state is lost]
         left = await asyncio.to_thread(survivors, [one.id for one in wanted])
         restored: list[TerminalInfo] = []
         refused: list[NotRestored] = []
@@ -374,8 +337,9 @@ class Terminals:
         return Restored(terminals=tuple(restored), refused=tuple(refused))
 
     async def _rerun(self, terminal: Terminal, environment: str) -> Terminal:
-        if terminal.id in {one.terminal for one in await self._hosted()}:
-            await self.host.forget(terminal.id)
+        if self.host.pid:
+            with suppress(NotFound):
+                await self.host.forget(terminal.id)
         stored = terminal.stored
         terminal.stored = dataclasses.replace(stored, exit_status=None, ended_at=None, reason=None)
         try:
@@ -384,8 +348,21 @@ class Terminals:
             terminal.stored = stored
             raise
         await self._store.save(terminal.stored)
-        self._publish(terminal, "restored", pid=terminal.pid)
+        self.observer.publish(terminal, "restored", pid=terminal.pid)
         return terminal
+
+    def _free(self, name: str) -> str:
+        """Return a name that no terminal and no CI has.
+
+        Raises:
+            UsageError: Somebody has it.
+        """
+        self.table.free(name)
+        if self._context.registry.find(name, is_ci=True) is not None:
+            raise UsageError(
+                f"there is a CI named {name!r}", "choose another name; `aish list` shows all CIs"
+            )
+        return name
 
     # -- changing ----------------------------------------------------------------------------
 
@@ -406,7 +383,7 @@ class Terminals:
             UsageError: One of them cannot be a role.
         """
         await self._change(terminal, roles=check_roles(roles))
-        self._publish(terminal, "role", roles=list(terminal.stored.roles))
+        self.observer.publish(terminal, "role", roles=list(terminal.stored.roles))
 
     async def _change(self, terminal: Terminal, **fields: object) -> None:
         changed = dataclasses.replace(terminal.stored, **fields)  # type: ignore[arg-type]
@@ -425,114 +402,14 @@ class Terminals:
         if (columns, rows) != (terminal.stored.columns, terminal.stored.rows):
             await self.host.resize(terminal.id, columns, rows)
 
-    def attended(self, terminal: Terminal) -> None:
-        """Note that a person types or looks: it waits for nobody any more."""
-        if terminal.activity.wants:
-            self._set(terminal, after_person(terminal.activity))
-
-    def attachment_changed(self, terminal: Terminal, word: str) -> None:
-        """Tell that somebody has attached, or let go."""
-        if terminal.last_typist not in terminal.attachments:
-            terminal.last_typist = None
-        self._publish(terminal, word, attached=len(terminal.attachments))
-
     def now(self) -> float:
         """Seconds since the epoch."""
         return self._context.now()
 
-    # -- what ptyhost tells ------------------------------------------------------------------
-
-    def _on_output(self, id_: str, offset: int, data: bytes) -> None:
-        terminal = self._all.get(id_)
-        if terminal is None:
-            return
-        is_news = offset + len(data) > terminal.known_end
-        for mark in terminal.scanner.scan(data):
-            self._note(terminal, mark, is_news)
-        terminal.end = offset + len(data)
-        terminal.feed.put(offset, data)
-        self.screens.output(id_, offset, data)
-        if is_news:
-            self._has_output(terminal)
-
-    def _note(self, terminal: Terminal, mark: Mark, is_news: bool) -> None:
-        """Take a mark into account; old ones tell the state, and ring no bell."""
-        if mark.kind is MarkKind.TITLE:
-            terminal.title = mark.text
-            return
-        if mark.kind in (MarkKind.BELL, MarkKind.NOTICE):
-            if not is_news:
-                return
-            word = "bell" if mark.kind is MarkKind.BELL else "notice"
-            self._publish(terminal, word, text=mark.text or None)
-        at = self.now() if is_news else terminal.active_at
-        activity = after_mark(terminal.activity, mark, at, bool(terminal.attachments))
-        self._set(terminal, activity)
-
-    def _has_output(self, terminal: Terminal) -> None:
-        now = self.now()
-        terminal.active_at = now
-        self._set(terminal, after_output(terminal.activity, now))
-        if not terminal.is_watched_for_quiet:
-            terminal.is_watched_for_quiet = True
-            self._look_later(terminal, QUIET_S)
-        if now - terminal.told_output_at >= _TELL_OUTPUT_EVERY_S:
-            terminal.told_output_at = now
-            self._publish(terminal, "output", end=terminal.end)
-
-    def _look_later(self, terminal: Terminal, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._look, terminal)
-
-    def _look(self, terminal: Terminal) -> None:
-        """See whether a terminal has become quiet; tell of output that was not told."""
-        now = self.now()
-        quiet_s = now - terminal.active_at
-        if not terminal.is_running or self._is_stopping:
-            terminal.is_watched_for_quiet = False
-        elif quiet_s < QUIET_S:
-            self._look_later(terminal, QUIET_S - quiet_s)
-        else:
-            terminal.is_watched_for_quiet = False
-            self._set(terminal, after_quiet(terminal.activity, now))
-            if terminal.told_output_at < terminal.active_at:
-                terminal.told_output_at = now
-                self._publish(terminal, "output", end=terminal.end)
-
-    def _set(self, terminal: Terminal, activity: Activity) -> None:
-        before, terminal.activity = terminal.activity.now, activity
-        if activity.now != before:
-            seen = activity.now
-            self._publish(
-                terminal, "state", state=seen.state.value, source=seen.source, detail=seen.detail
-            )
-
-    def _on_size(self, id_: str, offset: int, columns: int, rows: int) -> None:
-        terminal = self._all.get(id_)
-        if terminal is not None:
-            terminal.stored = dataclasses.replace(terminal.stored, columns=columns, rows=rows)
-            terminal.feed.resize(offset, columns, rows)
-            self.screens.resized(id_, offset, columns, rows)
-
-    def _on_trimmed(self, id_: str, oldest: int) -> None:
-        terminal = self._all.get(id_)
-        if terminal is not None:
-            terminal.oldest = oldest
-            log.warning("output of %s was not read before it went", terminal.name)
-
-    def _on_log(self, id_: str, error: str | None) -> None:
-        terminal = self._all.get(id_)
-        if terminal is not None:
-            terminal.log_error = f"its output is not written down: {error}" if error else None
-            if error:
-                self._publish(terminal, "warning", text=terminal.log_error)
-
-    def _on_warning(self, id_: str, text: str) -> None:
-        terminal = self._all.get(id_)
-        if terminal is not None:
-            self._publish(terminal, "warning", text=text)
+    # -- their ends --------------------------------------------------------------------------
 
     def _on_exit(self, id_: str, status: int | None, signal: str | None, end: int) -> None:
-        terminal = self._all.get(id_)
+        terminal = self.table.get(id_)
         if terminal is not None and not terminal.is_closing:
             terminal.end = end
             self._context.background(self._exited(terminal, status, signal, self.now()))
@@ -549,11 +426,11 @@ class Terminals:
         terminal.stored = dataclasses.replace(
             terminal.stored, ended_at=at, exit_status=shown, reason=detail
         )
-        self._publish(terminal, "exited", status=status, signal=signal)
+        self.observer.publish(terminal, "exited", status=status, signal=signal)
         await self._store.save(terminal.stored)
 
     def _on_lost(self, reason: str) -> None:
-        if not self._is_stopping:
+        if not self.observer.is_stopping:
             self._context.background(self._join(reason))
 
     async def _lose(self, terminal: Terminal, reason: str) -> None:
@@ -567,34 +444,12 @@ class Terminals:
         if terminal.stored.ended_at is None:
             terminal.stored = dataclasses.replace(terminal.stored, ended_at=now, reason=reason)
             await self._store.save(terminal.stored)
-            self._publish(terminal, "lost", reason=reason)
+            self.observer.publish(terminal, "lost", reason=reason)
         terminal.end_as(TerminalState.LOST, now, reason)
         if terminal.stored.is_recorded:
             written = self.log_of(terminal.id)
             terminal.oldest, terminal.end = written.oldest, written.end
         self.screens.opened(terminal.id, terminal.stored.columns, terminal.stored.rows)
-
-    def _free(self, name: str) -> str:
-        """Return a name that nobody has.
-
-        Raises:
-            UsageError: Somebody has it.
-        """
-        taken = next((one for one in self._all.values() if one.name == name), None)
-        if taken is not None or name in self._opening:
-            is_over = taken is not None and not taken.is_running
-            hint = f"`terma attach {name}` shows it; `terma close {name}` frees the name"
-            if is_over:
-                hint = f"`terma restore {name}` runs it anew; `terma close {name}` frees the name"
-            raise UsageError(f"there is a terminal named {name!r}", hint)
-        if self._context.registry.find(name, is_ci=True) is not None:
-            raise UsageError(
-                f"there is a CI named {name!r}", "choose another name; `aish list` shows all CIs"
-            )
-        return name
-
-    def _publish(self, terminal: Terminal, word: str, **data: object) -> None:
-        self._context.publish(f"terminal.{terminal.name}.{word}", **data)
 
 
 def _starting(at: float) -> Seen:

@@ -466,9 +466,10 @@ def test_our_own_programs_complete_their_words(kind: str, tekton: TektonProcess)
         ]:
             begun = len(shell.terminal.shown)
             shell.terminal.type(f"{typed}\t")
-            shell.terminal.wait_until(
-                lambda begun=begun, becomes=becomes: becomes in plain(shell.terminal.shown[begun:]),
-                becomes,
-            )
+
+            def is_shown(begun: int = begun, becomes: str = becomes) -> bool:
+                return becomes in plain(shell.terminal.shown[begun:])
+
+            shell.terminal.wait_until(is_shown, becomes)
             shell.terminal.type("\x03")
             shell.wait_for_prompt(shell.prompts + 1)

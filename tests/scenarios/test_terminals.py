@@ -459,8 +459,8 @@ def test_a_storm_of_sizes_ends_with_the_last_one(one_tekton: TektonProcess) -> N
         address = Address("unix", path=str(one_tekton.socket("terma", is_ci=False)))
         async with await Client.connect(address) as client:
             for number in range(300):
-                size = {"columns": 40 + number % 100, "rows": 10 + number % 30}
-                await client.call(ResizeTerminal(name="sized", **size))
+                columns, rows = 40 + number % 100, 10 + number % 30
+                await client.call(ResizeTerminal(name="sized", columns=columns, rows=rows))
             await client.call(ResizeTerminal(name="sized", columns=91, rows=33))
 
     asyncio.run(storm())

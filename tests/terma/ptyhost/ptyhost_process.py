@@ -27,6 +27,13 @@ from terma.ptyhost.processes import survivors
 
 PATIENCE_S = 20.0
 
+_SUFFIX = f"-{os.getpid()}"
+
+
+def id_of(terminal: str) -> str:
+    """The id of a terminal that a test calls `a`: closing it must not end another test's."""
+    return terminal + _SUFFIX
+
 
 class Refused(Exception):
     """An error that ptyhost answered with."""
@@ -81,6 +88,8 @@ class Client:
     def send(self, op: str, **arguments: Any) -> int:
         """Ask, and do not wait; returns the id of the request."""
         self._ids += 1
+        if arguments.get("terminal") and isinstance(arguments["terminal"], str):
+            arguments["terminal"] = id_of(arguments["terminal"])
         self.socket.sendall(frames.message({"id": self._ids, "op": op, **arguments}))
         return self._ids
 
@@ -117,8 +126,9 @@ class Client:
     def send_input(self, terminal: str, data: bytes) -> int:
         """Type something with a frame of its own kind, and do not wait."""
         self._ids += 1
-        head = frames.INPUT_HEAD.pack(self._ids, len(terminal))
-        self.socket.sendall(frames.frame(frames.INPUT, head, terminal.encode(), data))
+        name = id_of(terminal).encode()
+        head = frames.INPUT_HEAD.pack(self._ids, len(name))
+        self.socket.sendall(frames.frame(frames.INPUT, head, name, data))
         return self._ids
 
     def follow(self, terminal: str, offset: int = 0, channel: int = 1) -> Any:
@@ -129,7 +139,7 @@ class Client:
     def state(self, terminal: str) -> dict[str, Any]:
         """What `list` tells of a terminal."""
         [found] = [
-            one for one in self.ask("list")["terminals"] if one["terminal"] == terminal
+            one for one in self.ask("list")["terminals"] if one["terminal"] == id_of(terminal)
         ]  # fmt: skip
         return dict(found)
 
@@ -179,6 +189,8 @@ class Client:
                     self.answers[fields["id"]] = fields
 
     def _take_event(self, fields: dict[str, Any]) -> None:
+        if "terminal" in fields:
+            fields["terminal"] = fields["terminal"].removesuffix(_SUFFIX)
         self.events.append(fields)
         self.seen.append(fields)
         if fields["event"] == "trimmed":
@@ -245,4 +257,4 @@ class Ptyhost:
 
     def clean_up(self, *terminals: str) -> None:
         """Have what carries these ids killed in the end, also where ptyhost is gone by then."""
-        self._terminals.update(terminals)
+        self._terminals.update(map(id_of, terminals))

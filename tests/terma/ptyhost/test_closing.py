@@ -11,7 +11,14 @@ import psutil
 import pytest
 
 from terma.ptyhost import processes
-from tests.terma.ptyhost.ptyhost_process import Client, Ptyhost, Refused, is_running, wait_until
+from tests.terma.ptyhost.ptyhost_process import (
+    Client,
+    Ptyhost,
+    Refused,
+    id_of,
+    is_running,
+    wait_until,
+)
 
 FAMILY = {
     "plain": (1, "sleep 61"),
@@ -33,7 +40,7 @@ FAMILY = {
 
 def find(terminal: str) -> set[int]:
     """All that carries an id."""
-    return set(processes.survivors([terminal]).get(terminal, ()))
+    return set(processes.survivors([id_of(terminal)]).get(id_of(terminal), ()))
 
 
 def sleeping(terminal: str) -> int:
@@ -99,12 +106,15 @@ def test_many_are_closed_in_the_time_of_one(client: Client) -> None:
     script = "trap '' HUP; sleep 61; :"
     for number in [client.send_open(name, "sh", "-c", script) for name in names]:
         client.answer(number)
-    wait_until(lambda: sum(map(len, processes.survivors(names).values())) == 260, "all of them")
+    wait_until(
+        lambda: sum(map(len, processes.survivors(list(map(id_of, names))).values())) == 260,
+        "all of them",
+    )
     asked = [client.send("close", terminal=name, grace_s=0.5) for name in names]
     answers = [client.answer(number) for number in asked]
     assert [answer["left"] for answer in answers] == [[]] * 130
     assert sum(answer["ended"] for answer in answers) == 260
-    assert not processes.survivors(names)
+    assert not processes.survivors(list(map(id_of, names)))
 
 
 def test_two_who_close_the_same_terminal_get_the_same_answer(client: Client) -> None:
@@ -136,7 +146,7 @@ def test_one_who_is_connected_is_spared(ptyhost: Ptyhost, client: Client) -> Non
     )
     hub = subprocess.Popen(
         [sys.executable, "-uISc", f"{script}\nwhile s.recv(999): pass", ptyhost.path],
-        env={"TERMA_INSTANCE": "a"}, stdout=subprocess.PIPE,
+        env={"TERMA_INSTANCE": id_of("a")}, stdout=subprocess.PIPE,
     )  # fmt: skip
     with hub:
         assert hub.stdout
@@ -160,5 +170,5 @@ def test_survivors_are_found_when_ptyhost_was_killed(ptyhost: Ptyhost, client: C
     before = find("a")
     ptyhost.kill()
     wait_until(lambda: not find("b"), "the hang-up")  # its terminal went with ptyhost
-    found = processes.survivors(["a", "b", "c"])
-    assert {name: set(pids) for name, pids in found.items()} == {"a": before}
+    found = processes.survivors([id_of(name) for name in "abc"])
+    assert {name: set(pids) for name, pids in found.items()} == {id_of("a"): before}

@@ -21,6 +21,7 @@ from tests.terma.ptyhost.ptyhost_process import (
     Client,
     Ptyhost,
     Refused,
+    id_of,
     is_running,
     wait_until,
 )
@@ -140,10 +141,12 @@ def test_it_outlives_its_clients_while_something_runs(ptyhost: Ptyhost, client: 
 def test_a_term_hangs_up_and_ends_it(ptyhost: Ptyhost, client: Client) -> None:
     ptyhost.clean_up("a")
     client.open("a", "sh", "-c", "sleep 61 & setsid sleep 61 & sleep 61")
-    wait_until(lambda: len(processes.survivors(["a"]).get("a", ())) == 4, "the family")
+    wait_until(
+        lambda: len(processes.survivors([id_of("a")]).get(id_of("a"), ())) == 4, "the family"
+    )
     os.kill(ptyhost.pid, signal.SIGTERM)
     wait_until(lambda: not is_running(ptyhost.pid), "its end")
-    wait_until(lambda: not processes.survivors(["a"]), "their end")
+    wait_until(lambda: not processes.survivors([id_of("a")]), "their end")
     assert not ptyhost.path.exists()
 
 

@@ -12,7 +12,14 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.terma.ptyhost.ptyhost_process import Client, Ptyhost, Refused, is_running, wait_until
+from tests.terma.ptyhost.ptyhost_process import (
+    Client,
+    Ptyhost,
+    Refused,
+    id_of,
+    is_running,
+    wait_until,
+)
 
 TELL = """
 import json, os, resource, signal, sys, termios
@@ -54,7 +61,7 @@ def test_a_program_finds_a_terminal_as_a_login_has_it(
     os.umask(before)
     assert found["umask"] == before
     assert found["environment"] == {
-        "PATH": first, "LANG": "C.UTF-8", "NAME": "välue", "TERMA_INSTANCE": "alice",
+        "PATH": first, "LANG": "C.UTF-8", "NAME": "välue", "TERMA_INSTANCE": id_of("alice"),
     }  # fmt: skip
 
 

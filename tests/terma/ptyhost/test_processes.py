@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from terma.ptyhost import processes
-from tests.terma.ptyhost.ptyhost_process import wait_until
+from tests.terma.ptyhost.ptyhost_process import id_of, wait_until
+
+MINE = id_of("m")
 
 LISTING = b"""\
     1 Ss   Mon Nov  2 09:00:01 2026 /sbin/launchd
@@ -26,16 +28,16 @@ def marked() -> Iterator[int]:
     """A process that carries an id, behind an environment of several pages."""
     environment = {f"V{number:05}": "x" * 100 for number in range(1000)}
     process = subprocess.Popen(
-        ["sleep", "61"], env={**environment, "PATH": os.environ["PATH"], "TERMA_INSTANCE": "m-1"}
+        ["sleep", "61"], env={**environment, "PATH": os.environ["PATH"], "TERMA_INSTANCE": MINE}
     )
-    wait_until(lambda: processes.survivors(["m-1"]), "the process")
+    wait_until(lambda: processes.survivors([MINE]), "the process")
     yield process.pid
     process.kill()
     process.wait()
 
 
 def test_one_look_finds_what_carries_an_id(marked: int) -> None:
-    assert processes.survivors(["m-1", "m-2"]) == {"m-1": [marked]}
+    assert processes.survivors([MINE, "m-2"]) == {MINE: [marked]}
     assert processes.survivors([]) == {}
     [found] = [process for process in processes.scan() if process.pid == marked]
     assert found.session == os.getsid(marked)
@@ -43,7 +45,7 @@ def test_one_look_finds_what_carries_an_id(marked: int) -> None:
 
 def test_what_waits_to_be_reaped_does_not_count(marked: int) -> None:
     os.kill(marked, 9)
-    wait_until(lambda: not processes.survivors(["m-1"]), "its end")
+    wait_until(lambda: not processes.survivors([MINE]), "its end")
 
 
 def test_ps_is_read_where_there_is_no_proc() -> None:
@@ -55,5 +57,5 @@ def test_ps_is_read_where_there_is_no_proc() -> None:
 @pytest.mark.skipif(not shutil.which("ps"), reason="there is no ps here")
 def test_ps_and_proc_agree(marked: int) -> None:
     found = {one.pid: one for one in processes._from_ps(processes._ask_ps())}
-    assert found[marked].instance == "m-1"
+    assert found[marked].instance == MINE
     assert found[marked].session == os.getsid(marked)

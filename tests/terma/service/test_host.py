@@ -22,6 +22,9 @@ from terma.service.host import Exit, Host, Hosted, Opening
 ENVIRONMENT = b"PATH=" + os.environb[b"PATH"] + b"\0"
 PATIENCE_S = 20.0
 
+# No other test that runs at this time may have them: closing looks for them everywhere.
+A, B = f"a-{os.getpid()}", f"b-{os.getpid()}"
+
 # An older ptyhost: it knows neither `meta` nor the later fields of `list`, and an event and a
 # field of its own that nobody remembers.
 OLDER = """
@@ -96,7 +99,7 @@ def pids() -> Iterator[set[int]]:
     for pid in found:
         if is_running(pid):
             os.kill(pid, signal.SIGKILL)
-    for pids in survivors(["a", "b", "c"]).values():
+    for pids in survivors([A, B]).values():
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
@@ -144,32 +147,32 @@ def test_none_is_started_by_looking_for_one() -> None:
 def test_a_terminal_from_its_opening_to_its_end(run: Run, tmp_path: Path) -> None:
     async def test(host: Host, owner: Owner) -> None:
         pid = await host.open(
-            opening("a", "sh", log=tmp_path / "log", columns=90, rows=30, meta={"name": "alice"})
+            opening(A, "sh", log=tmp_path / "log", columns=90, rows=30, meta={"name": "alice"})
         )
-        assert await host.follow("a", 0) == 0
-        assert await host.write("a", b"stty -echo; echo re''ady\n") == 25
-        await wait_until(lambda: b"ready" in owner.output["a"])
-        await host.resize("a", 100, 40)
-        await host.set_meta("a", {"name": "eve"})
-        await host.write("a", b"stty size; exit 3\n", whole_lines=True)
+        assert await host.follow(A, 0) == 0
+        assert await host.write(A, b"stty -echo; echo re''ady\n") == 25
+        await wait_until(lambda: b"ready" in owner.output[A])
+        await host.resize(A, 100, 40)
+        await host.set_meta(A, {"name": "eve"})
+        await host.write(A, b"stty size; exit 3\n", whole_lines=True)
         await wait_until(lambda: owner.events[-1][0] == "exit")
-        assert b"40 100" in owner.output["a"]
-        end = len(owner.output["a"])
+        assert b"40 100" in owner.output[A]
+        end = len(owner.output[A])
         assert [event for event in owner.events if event[0] == "size"] == [
-            ("size", "a", 0, 90, 30), ("size", "a", owner.events[1][2], 100, 40),
+            ("size", A, 0, 90, 30), ("size", A, owner.events[1][2], 100, 40),
         ]  # fmt: skip
-        assert owner.events[-1] == ("exit", "a", 3, None, end)
+        assert owner.events[-1] == ("exit", A, 3, None, end)
         [hosted] = await host.list()
-        assert (hosted.terminal, hosted.pid, hosted.input) == ("a", pid, 43)
+        assert (hosted.terminal, hosted.pid, hosted.input) == (A, pid, 43)
         assert (hosted.columns, hosted.rows, hosted.oldest, hosted.end) == (100, 40, 0, end)
         assert hosted.meta == {"name": "eve"}
         assert hosted.exit
         assert hosted.exit == Exit(status=3, signal=None, end=end, at=hosted.exit.at)
-        read = await host.read("a", 2, 5)
-        assert (read.offset, read.data) == (2, owner.output["a"][2:7])
+        read = await host.read(A, 2, 5)
+        assert (read.offset, read.data) == (2, owner.output[A][2:7])
         assert (read.oldest, read.end) == (0, end)
-        assert (await host.close("a")).left == ()
-        await host.forget("a")
+        assert (await host.close(A)).left == ()
+        await host.forget(A)
         assert await host.list() == []
         assert owner.lost == []
 
@@ -178,13 +181,13 @@ def test_a_terminal_from_its_opening_to_its_end(run: Run, tmp_path: Path) -> Non
 
 def test_closing_tells_how_many_ended(run: Run) -> None:
     async def test(host: Host, owner: Owner) -> None:
-        await host.open(opening("a", "sh", "-c", "trap '' HUP; echo ready; sleep 61; :"))
-        await host.follow("a", 0)
+        await host.open(opening(A, "sh", "-c", "trap '' HUP; echo ready; sleep 61; :"))
+        await host.follow(A, 0)
         await wait_until(lambda: owner.output)
-        await host.signal("a", "CONT")
-        closed = await host.close("a", 0.1)
+        await host.signal(A, "CONT")
+        closed = await host.close(A, 0.1)
         assert (closed.ended, closed.left) == (2, ())
-        assert owner.events[-1][:4] == ("exit", "a", None, "KILL")
+        assert owner.events[-1][:4] == ("exit", A, None, "KILL")
 
     run(test)
 
@@ -192,22 +195,22 @@ def test_closing_tells_how_many_ended(run: Run) -> None:
 @pytest.mark.parametrize(
     ("ask", "error", "said"),
     [
-        (lambda h: h.open(opening("b", "no-such-program")), NotFound, "no-such-program"),
+        (lambda h: h.open(opening(B, "no-such-program")), NotFound, "no-such-program"),
         (
             lambda h: h.open(
-                Opening(terminal="b", command=("cat",), folder="/proc/x", environment=b"")
+                Opening(terminal=B, command=("cat",), folder="/proc/x", environment=b"")
             ),
             NotFound, "/proc/x",
         ),
-        (lambda h: h.open(opening("a", "cat")), UsageError, "already"),
+        (lambda h: h.open(opening(A, "cat")), UsageError, "already"),
         (lambda h: h.open(opening("A", "cat")), UsageError, "a-z0-9-"),
-        (lambda h: h.follow("b", 0), NotFound, "no terminal b"),
-        (lambda h: h.follow("a", 10**9), UsageError, "ends at"),
-        (lambda h: h.read("b", 0, 1), NotFound, "no terminal b"),
-        (lambda h: h.write("b", b"x"), NotFound, "no terminal b"),
-        (lambda h: h.write("a", b"x" * 5000, whole_lines=True), UsageError, "4095"),
-        (lambda h: h.forget("a"), UsageError, "still runs"),
-        (lambda h: h.signal("a", "NOPE"), UsageError, "no signal"),
+        (lambda h: h.follow(B, 0), NotFound, "no terminal b"),
+        (lambda h: h.follow(A, 10**9), UsageError, "ends at"),
+        (lambda h: h.read(B, 0, 1), NotFound, "no terminal b"),
+        (lambda h: h.write(B, b"x"), NotFound, "no terminal b"),
+        (lambda h: h.write(A, b"x" * 5000, whole_lines=True), UsageError, "4095"),
+        (lambda h: h.forget(A), UsageError, "still runs"),
+        (lambda h: h.signal(A, "NOPE"), UsageError, "no signal"),
         (lambda h: h._ask("dance"), TektonError, "dance"),
     ],
 )  # fmt: skip
@@ -215,25 +218,25 @@ def test_what_ptyhost_refuses_is_an_error_of_ours(
     run: Run, ask: Callable[[Host], Awaitable[Any]], error: type[TektonError], said: str
 ) -> None:
     async def test(host: Host, _: Owner) -> None:
-        await host.open(opening("a", "cat"))
+        await host.open(opening(A, "cat"))
         with pytest.raises(TektonError, match=said) as raised:
             await ask(host)
         assert type(raised.value) is error
-        assert await host.write("a", b"x") == 1  # the line is as good as before
+        assert await host.write(A, b"x") == 1  # the line is as good as before
 
     run(test)
 
 
 def test_too_much_typed_is_busy(run: Run) -> None:
     async def test(host: Host, owner: Owner) -> None:
-        await host.open(opening("a", "sh", "-c", "stty raw; echo ready; exec sleep 61"))
-        await host.follow("a", 0)
+        await host.open(opening(A, "sh", "-c", "stty raw; echo ready; exec sleep 61"))
+        await host.follow(A, 0)
         await wait_until(lambda: owner.output)
-        waiting = asyncio.ensure_future(host.write("a", b"x" * 1_000_000))
+        waiting = asyncio.ensure_future(host.write(A, b"x" * 1_000_000))
         await wait_until(lambda: host._waiting)
         with pytest.raises(Busy):
-            await host.write("a", b"x" * 100_000)
-        await host.signal("a", "KILL")
+            await host.write(A, b"x" * 100_000)
+        await host.signal(A, "KILL")
         with pytest.raises(TektonError, match="ended"):
             await waiting
 
@@ -242,40 +245,40 @@ def test_too_much_typed_is_busy(run: Run) -> None:
 
 def test_following_where_nothing_is_kept_begins_at_the_oldest(run: Run) -> None:
     async def test(host: Host, owner: Owner) -> None:
-        await host.open(opening("a", "sh", "-c", "head -c 1000000 /dev/zero; exec cat"))
+        await host.open(opening(A, "sh", "-c", "head -c 1000000 /dev/zero; exec cat"))
         hosted: list[Hosted] = []
         while not hosted or hosted[0].end < 1_000_000:
             hosted = await host.list()
-        begin = await host.follow("a", 10)
+        begin = await host.follow(A, 10)
         assert begin == hosted[0].oldest > 0
-        await wait_until(lambda: len(owner.output.get("a", b"")) == 1_000_000 - begin)
-        read = await host.read("a", 10, 5)
+        await wait_until(lambda: len(owner.output.get(A, b"")) == 1_000_000 - begin)
+        read = await host.read(A, 10, 5)
         assert (read.offset, read.data, read.oldest, read.end) == (
             begin, b"\0" * 5, begin, 1_000_000,
         )  # fmt: skip
-        await host.unfollow("a")
-        await host.unfollow("a")
-        await host.write("a", b"x\n")
-        assert len(owner.output["a"]) == 1_000_000 - begin
+        await host.unfollow(A)
+        await host.unfollow(A)
+        await host.write(A, b"x\n")
+        assert len(owner.output[A]) == 1_000_000 - begin
 
     run(test)
 
 
 def test_another_hub_goes_on_where_the_first_one_was(run: Run, tmp_path: Path) -> None:
     async def test(host: Host, owner: Owner) -> None:
-        await host.open(opening("a", "sh", "-c", "seq 20000; exec cat", log=tmp_path))
-        await host.follow("a", 0)
-        await wait_until(lambda: len(owner.output.get("a", b"")) > 1000)
+        await host.open(opening(A, "sh", "-c", "seq 20000; exec cat", log=tmp_path))
+        await host.follow(A, 0)
+        await wait_until(lambda: len(owner.output.get(A, b"")) > 1000)
         await host.disconnect()
         assert owner.lost == []
-        first = owner.output["a"]
+        first = owner.output[A]
         second = Host(find_paths())
         again = Owner(second)
         await second.start()
-        assert await second.follow("a", len(first)) == len(first)
-        await wait_until(lambda: again.output.get("a", b"").endswith(b"20000\r\n"))
+        assert await second.follow(A, len(first)) == len(first)
+        await wait_until(lambda: again.output.get(A, b"").endswith(b"20000\r\n"))
         whole = b"".join(b"%d\r\n" % number for number in range(1, 20_001))
-        assert first + again.output["a"] == whole
+        assert first + again.output[A] == whole
         await second.disconnect()
         await host.start()
 
@@ -286,12 +289,12 @@ def test_when_ptyhost_dies_every_call_fails_and_the_owner_hears_it_once(
     run: Run, pids: set[int]
 ) -> None:
     async def test(host: Host, owner: Owner) -> None:
-        pids.add(await host.open(opening("a", "sh", "-c", "stty raw; echo ready; exec sleep 61")))
-        await host.follow("a", 0)
+        pids.add(await host.open(opening(A, "sh", "-c", "stty raw; echo ready; exec sleep 61")))
+        await host.follow(A, 0)
         await wait_until(lambda: owner.output)
         calls = [
-            asyncio.ensure_future(host.write("a", b"x" * 500_000)),
-            asyncio.ensure_future(host.write("a", b"y" * 500_000)),
+            asyncio.ensure_future(host.write(A, b"x" * 500_000)),
+            asyncio.ensure_future(host.write(A, b"y" * 500_000)),
         ]
         await wait_until(lambda: len(host._waiting) == 2)
         os.kill(host.pid, signal.SIGKILL)
@@ -333,10 +336,10 @@ def test_a_mistake_of_the_owner_does_not_cut_the_line(
             raise KeyError(terminal)
 
         host.on_output = stumble
-        await host.open(opening("a", "sh", "-c", "echo hello; exec cat"))
-        await host.follow("a", 0)
-        await wait_until(lambda: "KeyError: 'a'" in caplog.text)
-        assert await host.write("a", b"x") == 1
+        await host.open(opening(A, "sh", "-c", "echo hello; exec cat"))
+        await host.follow(A, 0)
+        await wait_until(lambda: f"KeyError: {A!r}" in caplog.text)
+        assert await host.write(A, b"x") == 1
         assert owner.lost == []
 
     run(test)
@@ -408,19 +411,19 @@ def test_an_older_ptyhost_is_enough(
     async def test(host: Host, owner: Owner) -> None:
         assert "open" in host.ops
         assert "meta" not in host.ops
-        pid = await host.open(opening("a", "cat", meta=1))
-        await host.follow("a", 0)
-        await host.write("a", b"hello\n")
-        await wait_until(lambda: b"hello\r\nhello" in owner.output.get("a", b""))
+        pid = await host.open(opening(A, "cat", meta=1))
+        await host.follow(A, 0)
+        await host.write(A, b"hello\n")
+        await wait_until(lambda: b"hello\r\nhello" in owner.output.get(A, b""))
         [hosted] = await host.list()
         assert hosted == Hosted(
-            terminal="a", pid=pid, end=hosted.end, input=6, meta=1, started_at=hosted.started_at
+            terminal=A, pid=pid, end=hosted.end, input=6, meta=1, started_at=hosted.started_at
         )
         with pytest.raises(TektonError) as raised:
-            await host.set_meta("a", 2)
+            await host.set_meta(A, 2)
         assert raised.value.hint
         assert "older ptyhost" in raised.value.hint
-        assert await host.write("a", b"x") == 7
+        assert await host.write(A, b"x") == 7
 
     run(test)
 

@@ -1,0 +1,478 @@
+"""The screens of the hub, on real workers that die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from backends.protocol.terminals import Row, Screen, ScreenChange
+from terma.screen import snapshot as snapshots
+from terma.screen.ghostty import GhosttyEngine
+from terma.service.piece import Piece
+from terma.service.screens import Repaint, Screens
+from tests.terma.screen.recorded import PROGRAMS, mutated, recording
+
+TIMEOUT_S = 30.0
+
+
+class Logs:
+    """What terminals have put out, as a hub has it; a terminal without a folder keeps its end."""
+
+    RING = 256 * 1024
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data: dict[str, bytearray] = {}
+        self._sizes: dict[str, list[tuple[int, int, int]]] = {}
+        self.unrecorded: set[str] = set()
+        self.read = 0
+        """Bytes that were asked for again."""
+
+    def folder(self, terminal: str) -> Path | None:
+        if terminal in self.unrecorded:
+            return None
+        folder = self._folder / terminal
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    async def pieces(self, terminal: str, offset: int) -> AsyncIterator[Piece]:
+        data = bytes(self._data.get(terminal, b""))
+        if terminal in self.unrecorded:
+            offset = max(offset, len(data) - self.RING)
+        sizes = self._sizes[terminal]
+        for number, (start, columns, rows) in enumerate(sizes):
+            end = sizes[number + 1][0] if number + 1 < len(sizes) else len(data)
+            for at in range(max(start, offset), end, 50_000):
+                part = data[at : min(at + 50_000, end)]
+                self.read += len(part)
+                yield Piece(at, 1000.0 + at, columns, rows, part)
+
+    def add(self, terminal: str, data: bytes) -> int:
+        kept = self._data.setdefault(terminal, bytearray())
+        kept += data
+        return len(kept) - len(data)
+
+    def resize(self, terminal: str, columns: int, rows: int) -> int:
+        end = len(self._data.setdefault(terminal, bytearray()))
+        self._sizes.setdefault(terminal, []).append((end, columns, rows))
+        return end
+
+
+class Stage:
+    """Screens with terminals that put out what the test says."""
+
+    def __init__(self, folder: Path, workers: int, idle_s: float, scrollback: int) -> None:
+        self.logs = Logs(folder)
+        self.screens = Screens(self.logs, workers, scrollback, idle_s)
+        self.warnings: list[tuple[str, str]] = []
+        self.screens.on_warning = lambda terminal, text: self.warnings.append((terminal, text))
+
+    def open(self, *terminals: str, columns: int = 80, rows: int = 24) -> None:
+        for terminal in terminals:
+            self.logs.resize(terminal, columns, rows)
+            self.screens.opened(terminal, columns, rows)
+
+    def put(self, terminal: str, data: bytes) -> None:
+        self.screens.output(terminal, self.logs.add(terminal, data), data)
+
+    def resize(self, terminal: str, columns: int, rows: int) -> None:
+        self.screens.resized(terminal, self.logs.resize(terminal, columns, rows), columns, rows)
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self.screens._workers if worker.pid]
+
+    def is_warm(self, terminal: str) -> bool:
+        return self.screens._all[terminal].worker is not None
+
+    def snapshot_offset(self, terminal: str) -> int:
+        folder = self.logs.folder(terminal)
+        assert folder is not None
+        found = snapshots.load(folder)
+        return found.offset if found is not None else -1
+
+
+def on_stage(
+    tmp_path: Path,
+    play: Callable[[Stage], Awaitable[None]],
+    workers: int = 1,
+    idle_s: float = 60.0,
+    scrollback: int = 500,
+) -> None:
+    async def whole() -> None:
+        stage = Stage(tmp_path, workers, idle_s, scrollback)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await play(stage)
+        finally:
+            pids = stage.pids
+            await stage.screens.close()
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+    asyncio.run(whole())
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.01)
+
+
+def text(screen: Screen) -> list[str]:
+    return [words(row) for row in screen.lines]
+
+
+def words(row: Row) -> str:
+    return "".join(run.text for run in row.runs)
+
+
+def expected(data: bytes, columns: int = 80, rows: int = 24) -> tuple[Row, ...]:
+    engine = GhosttyEngine(columns, rows, 500)
+    engine.feed(data)
+    lines = engine.show().lines
+    engine.close()
+    return lines
+
+
+def test_nothing_is_emulated_until_somebody_looks(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"hello\r\n\x1b[31mred")
+        assert stage.pids == []
+        screen = await stage.screens.show("one")
+        assert (screen.offset, screen.engine, screen.warning) == (15, "ghostty", None)
+        assert text(screen)[:2] == ["hello", "red"]
+        assert screen.lines[1].runs[0].foreground == "1"
+        stage.put("one", b" more")
+        assert text(await stage.screens.show("one"))[1] == "red more"
+
+    on_stage(tmp_path, play)
+
+
+def test_rows_above_come_as_far_as_they_are_asked_for(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"\r\n".join(b"%d" % number for number in range(100)))
+        screen = await stage.screens.show("one", scrollback=3)
+        assert [words(row) for row in screen.scrollback] == ["73", "74", "75"]
+        assert screen.scrollback_rows == 76
+
+    on_stage(tmp_path, play)
+
+
+def test_a_repaint_shows_what_the_terminal_shows(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        data = recording("tmux")
+        stage.open("one", columns=80, rows=24)
+        stage.put("one", data)
+        painted: Repaint = await stage.screens.repaint("one")
+        assert (painted.offset, painted.columns, painted.rows) == (len(data), 80, 24)
+        assert expected(painted.data) == expected(data)
+
+    on_stage(tmp_path, play)
+
+
+def test_a_size_counts_from_where_it_was_given(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("warm", "cold")
+        await stage.screens.show("warm")
+        for terminal in ("warm", "cold"):
+            stage.put(terminal, b"x" * 100 + b"\r\n")
+            stage.resize(terminal, 40, 10)
+            stage.put(terminal, b"\x1b[2J\x1b[H" + b"y" * 60)
+            stage.resize(terminal, 50, 12)
+        warm, cold = [await stage.screens.show(terminal) for terminal in ("warm", "cold")]
+        assert (warm.columns, warm.rows) == (50, 12)
+        assert warm == cold
+        assert text(warm)[:2] == ["y" * 50, "y" * 10]
+
+    on_stage(tmp_path, play)
+
+
+def test_a_watcher_gets_the_whole_and_then_what_changes(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"first\r\n")
+        changes = stage.screens.watch("one")
+        whole = await anext(changes)
+        assert whole.screen is not None
+        assert text(whole.screen)[0] == "first"
+        coming = asyncio.ensure_future(anext(changes))
+        stage.put("one", b"second")
+        change = await coming
+        assert (change.screen, change.offset) == (None, 13)
+        assert [(row.index, words(row.row)) for row in change.rows] == [(1, "second")]
+        assert (change.cursor_row, change.cursor_column) == (1, 6)
+        # What a slow reader has missed comes as one.
+        for number in range(200):
+            stage.put("one", b"\r\x1b[K%d" % number)
+        last = await anext(changes)
+        while last.offset < len(b"first\r\nsecond") + sum(
+            len(b"\r\x1b[K%d" % n) for n in range(200)
+        ):
+            last = await anext(changes)
+        assert [words(row.row) for row in last.rows] == ["199"]
+        await changes.aclose()
+
+    on_stage(tmp_path, play)
+
+
+def test_a_watcher_gets_a_whole_screen_with_another_size_or_kind(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        changes = stage.screens.watch("one")
+        await anext(changes)
+        stage.put("one", b"\x1b[?1049halternate")
+        change = await anext(changes)
+        assert change.screen is not None
+        assert change.screen.is_alternate
+        stage.resize("one", 60, 20)
+        change = await anext(changes)
+        assert change.screen is not None
+        assert (change.screen.columns, change.screen.rows) == (60, 20)
+        await changes.aclose()
+
+    on_stage(tmp_path, play)
+
+
+async def seen_through(changes: AsyncGenerator[ScreenChange, None], offset: int) -> dict[int, str]:
+    """Return the rows that a watcher has, once it has seen output up to an offset."""
+    rows: dict[int, str] = {}
+    async for change in changes:
+        if change.screen is not None:
+            rows = dict(enumerate(text(change.screen)))
+        rows |= {row.index: words(row.row) for row in change.rows}
+        if change.offset >= offset:
+            return rows
+    raise AssertionError("a watch ended")
+
+
+def test_watching_goes_on_when_the_worker_is_killed(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one", "two")
+        stage.put("one", b"before")
+        stage.put("two", b"other")
+        await stage.screens.show("two")
+        changes = stage.screens.watch("one")
+        await anext(changes)
+        for number in range(4):
+            (pid,) = stage.pids
+            os.kill(pid, signal.SIGKILL)
+            change = await anext(changes)
+            assert change.screen is not None  # a whole one, without a word of ours
+            assert stage.pids != [pid]
+            stage.put("one", b"\r\nafter %d" % number)
+            await seen_through(changes, len(b"before") + (number + 1) * len(b"\r\nafter 0"))
+        assert text(await stage.screens.show("one"))[:5] == [
+            "before",
+            *(f"after {n}" for n in range(4)),
+        ]
+        assert text(await stage.screens.show("two"))[0] == "other"
+        assert stage.warnings == []
+        assert stage.screens.warning("one") is None
+        await changes.aclose()
+
+    on_stage(tmp_path, play)
+
+
+def test_killing_workers_under_live_output_marks_nobody(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        changes = stage.screens.watch("one")
+        await anext(changes)
+        size = 0
+        for number in range(300):
+            line = b"\r\nline %d" % number
+            stage.put("one", line)
+            size += len(line)
+            if number % 100 == 50:
+                for pid in stage.pids:
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0)
+        rows = await seen_through(changes, size)
+        assert rows[23] == "line 299"
+        assert stage.warnings == []
+        await changes.aclose()
+
+    on_stage(tmp_path, play)
+
+
+def test_a_worker_that_hangs_is_killed_and_its_terminal_suspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terma.screen.process.ANSWER_S", 1.0)
+
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        await stage.screens.show("one")
+        (pid,) = stage.pids
+        os.kill(pid, signal.SIGSTOP)
+        stage.put("one", b"hello")
+        screen = await stage.screens.show("one")
+        assert text(screen)[0] == "hello"
+        assert screen.engine == "bittty"
+        assert "no answer within" in (screen.warning or "")
+        assert stage.warnings == [("one", screen.warning)]
+
+    on_stage(tmp_path, play)
+
+
+def test_a_worker_ends_with_its_hub(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        await stage.screens.show("one")
+        writer = stage.screens._workers[0]._writer
+        (pid,) = stage.pids
+        assert writer is not None
+        writer.close()  # as when the hub is killed
+        await until(lambda: not Path(f"/proc/{pid}").exists(), "the worker is still there")
+
+    on_stage(tmp_path, play)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_snapshot_and_its_tail_are_the_same_as_all_of_it(tmp_path: Path, program: str) -> None:
+    async def play(stage: Stage) -> None:
+        lines = b"".join(b"line %d \x1b[3%dmcolour\x1b[m\r\n" % (n, n % 8) for n in range(6000))
+        data = lines + recording(program)
+        half = len(lines) + (len(data) - len(lines)) // 2
+        stage.open("whole", "parts")
+        stage.put("whole", data)
+        stage.put("parts", data[:half])
+        await stage.screens.show("parts")
+        await stage.screens._freeze(stage.screens._all["parts"])
+        assert not stage.is_warm("parts")
+        assert stage.snapshot_offset("parts") == half
+        stage.put("parts", data[half:])
+        stage.logs.read = 0
+        parts = await stage.screens.show("parts", scrollback=100)
+        assert stage.logs.read == len(data) - half
+        whole = await stage.screens.show("whole", scrollback=100)
+        assert (parts.lines, parts.scrollback) == (whole.lines, whole.scrollback)
+        assert parts.cursor_row == whole.cursor_row
+        # Frozen and thawed once more, nothing has changed.
+        before = await stage.screens.repaint("parts")
+        await stage.screens._freeze(stage.screens._all["parts"])
+        assert await stage.screens.repaint("parts") == before
+
+    on_stage(tmp_path, play)
+
+
+@pytest.mark.parametrize("broken", [b"", b"{}\n", b"\xff\xfe", b'{"format": 2}\nx', None])
+def test_a_snapshot_that_cannot_be_used_is_as_good_as_none(
+    tmp_path: Path, broken: bytes | None
+) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"x" * 70_000 + b"\x1b[2J\x1b[Hfine")
+        await stage.screens.show("one")
+        await stage.screens._freeze(stage.screens._all["one"])
+        file = tmp_path / "one" / snapshots.NAME
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-9] + b"123456789" if broken is None else broken)
+        assert text(await stage.screens.show("one"))[0] == "fine"
+
+    on_stage(tmp_path, play)
+
+
+def test_what_nobody_looks_at_is_put_away(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one", "watched")
+        stage.put("one", b"hello")
+        changes = stage.screens.watch("watched")
+        await anext(changes)
+        await stage.screens.show("one")
+        assert stage.is_warm("one")
+        await until(lambda: not stage.is_warm("one"), "it is still warm")
+        assert stage.is_warm("watched")
+        assert text(await stage.screens.show("one"))[0] == "hello"
+        await changes.aclose()
+
+    on_stage(tmp_path, play, idle_s=0.05)
+
+
+def test_few_are_warm_at_once(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        names = [f"t{number}" for number in range(40)]
+        stage.open(*names)
+        for name in names:
+            stage.put(name, name.encode())
+            assert text(await stage.screens.show(name))[0] == name
+        warm = [name for name in names if stage.is_warm(name)]
+        assert warm == names[-16:]
+
+    on_stage(tmp_path, play)
+
+
+def test_a_snapshot_is_made_of_much_output_though_nobody_looks(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("much", "little")
+        stage.put("little", b"x" * 900_000)
+        for _ in range(30):
+            stage.put("much", b"some line of output\r\n" * 2_000)
+        await until(lambda: stage.snapshot_offset("much") == 30 * 42_000, "there is none")
+        await until(lambda: not stage.is_warm("much"), "it is kept warm")
+        assert stage.snapshot_offset("little") == -1
+
+    on_stage(tmp_path, play, idle_s=0.1)
+
+
+def test_of_what_is_not_recorded_nothing_is_written(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.logs.unrecorded.add("secret")
+        stage.open("secret")
+        stage.put("secret", b"at the top\r\n" + b"more\r\n" * 30_000)
+        emulation = stage.screens._all["secret"]
+        await until(lambda: emulation._memory is not None, "no snapshot in memory")
+        await until(lambda: not stage.is_warm("secret"), "it is kept warm")
+        stage.put("secret", b"end")
+        assert text(await stage.screens.show("secret"))[-1] == "end"
+        assert list(tmp_path.iterdir()) == []
+
+    on_stage(tmp_path, play, idle_s=0.1)
+
+
+def test_forgetting_a_terminal_leaves_no_snapshot(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"x" * 200_000)
+        await stage.screens.show("one")
+        await stage.screens._freeze(stage.screens._all["one"])
+        assert (tmp_path / "one" / snapshots.NAME).exists()
+        await stage.screens.show("one")
+        await stage.screens.forget("one")
+        assert not (tmp_path / "one" / snapshots.NAME).exists()
+        assert stage.screens.warning("one") is None
+
+    on_stage(tmp_path, play)
+
+
+def test_mutated_recordings_do_no_harm_to_others(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        chance = random.Random(7)
+        stage.open("hostile", *PROGRAMS)
+        for program in PROGRAMS:
+            stage.put(program, recording(program))
+            await stage.screens.show(program)
+        size = 0
+        while size < 3_000_000:
+            data = mutated(recording(chance.choice(PROGRAMS)), chance)
+            stage.put("hostile", data)
+            size += len(data)
+            if chance.random() < 0.02:
+                stage.resize("hostile", chance.randrange(2, 200), chance.randrange(2, 60))
+                assert (await stage.screens.show("hostile", 10)).offset == size
+                await stage.screens.repaint("hostile")
+        for program in PROGRAMS:
+            assert (await stage.screens.show(program)).lines == expected(recording(program))
+            assert stage.screens.warning(program) is None
+
+    on_stage(tmp_path, play, workers=2)
