@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import errno
 import fcntl
 import os
@@ -16,6 +17,9 @@ _IUTF8 = 0x4000
 
 handled: list[int] = []
 """Signals that a program must not find as they are here: exec keeps those that are ignored."""
+
+# The functions of `signal` make an enum of each number, which takes as long as the fork.
+_ALL_SIGNALS = frozenset(map(int, signal.valid_signals()))
 
 _NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MAX_MESSAGE = 4096
@@ -82,7 +86,7 @@ def start(
         raise Failure("failed", f"no pipe: {error.strerror}") from error
     os.set_blocking(reading, False)
     # Blocked until the child has its handlers, so that no signal finds ours there.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = _signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
         pid = os.fork()
         if not pid:
@@ -91,7 +95,7 @@ def start(
         os.close(reading)
         raise Failure("failed", f"no process can be started: {error.strerror}") from error
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writing)
     return pid, reading
 
@@ -136,7 +140,7 @@ def _become(
         step = b"folder"
         os.chdir(folder)
         step = b"program"
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        _signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _execute(command, environment)
     except _NoInterpreter:
         os.write(report, b"interpreter 0")

@@ -120,7 +120,12 @@ class Log:
         while self.segments and kept + self._segment_bytes > self._limit:
             kept -= self.segments[0].size
             self._remove(self.segments[0])
-        os.makedirs(self.folder, 0o700, exist_ok=True)
+        try:
+            os.mkdir(self.folder, 0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            os.makedirs(self.folder, 0o700)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self.segments.append(Segment(offset, offset, 0))
         self.end = offset

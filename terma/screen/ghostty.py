@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from pyghostty.core import (  # type: ignore[import-untyped]
-    GhosttyError,
     check,
     ffi,
     init_sized,
@@ -42,6 +41,12 @@ _LAST_PLACE = re.compile(rb".*\x1b\[\d+;\d+H", re.DOTALL)
 _SEQUENCE = re.compile(
     rb"\x1b\][^\x07\x1b]*\x1b\\|\x1b\[[^@-~]*[@-~]|\x1b[ -/]+[0-~]|\x1b[n-~]|[\x0e\x0f]"
 )
+_TO_ALTERNATE = re.compile(rb"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*h")
+_BEGUN = re.compile(rb"\x1b(?:\[(?:\?[\d;]*)?)?\Z")
+_LONGEST_SWITCH = 32
+_MAX_CAPTURED = 20
+"""How often one piece of output may have the primary screen kept: it takes a while."""
+
 _AS_RESET = (b"\x1b(B", b"\x1b)B")
 
 # A cell as its 64 bits say: text, columns, style, and what only its place can tell.
@@ -64,6 +69,8 @@ class GhosttyEngine:
         self._cells: dict[int, _Cell] = {}
         self._mark: Any = None
         self._has_links = False
+        self._behind: paint.Picture | None = None
+        self._held = b""  # the start of what may be a switch to the alternate screen
         handle = ffi.new("GhosttyTerminal*")
         check(lib.ghostty_terminal_new(ffi.NULL, handle, columns, rows), "new terminal")
         self._terminal = handle[0]
@@ -79,13 +86,32 @@ class GhosttyEngine:
     def feed(self, data: bytes) -> None:
         """Take the next output; it may end anywhere."""
         self._has_links = self._has_links or b"]8;" in data
+        data = self._held + data
+        begun = _BEGUN.search(data, max(0, len(data) - _LONGEST_SWITCH))
+        end = begun.start() if begun else len(data)
+        data, self._held = data[:end], data[end:]
+        start = captured = 0
+        for switch in _TO_ALTERNATE.finditer(data):
+            self._write(data[start : switch.start()])
+            start = switch.start()
+            if not self._is_alternate() and captured < _MAX_CAPTURED:
+                # The library shows nobody the screen behind, so this is the time to look.
+                self._behind = self._picture()
+                captured += 1
+        self._write(data[start:])
+
+    def _write(self, data: bytes) -> None:
         lib.ghostty_terminal_vt_write(self._terminal, data, len(data))
 
     def resize(self, columns: int, rows: int) -> None:
         """Take another size; the lines of the primary screen are wrapped anew."""
+        if self._behind is not None and self._is_alternate():
+            other = GhosttyEngine(self._get("cols"), self._get("rows"), 0)
+            other.feed(paint.paint(paint.State(picture=self._behind)))
+            other.resize(columns, rows)
+            self._behind = other._picture()
+            other.close()
         check(lib.ghostty_terminal_resize(self._terminal, columns, rows, 8, 16), "resize")
-        if self._is_alternate():
-            self._mend_edge(columns)
 
     def show(self, scrollback: int = 0) -> Screen:
         """Return what is shown, with so many of the rows above."""
@@ -123,11 +149,8 @@ class GhosttyEngine:
     def visible(self) -> Sequence[tuple[str, bool]]:
         """Return the rows on the primary screen that `scrolled` has not returned."""
         if self._is_alternate():
-            primary = self._left()
-            try:
-                return primary.visible()
-            finally:
-                primary.close()
+            rows = self._behind.rows if self._behind is not None else ()
+            return [(row.text(), row.wraps) for row in rows]
         first = max(self._untaken(), self._get("scrollback_rows", "size_t"))
         return self._texts(first, self._get("total_rows", "size_t") - first)
 
@@ -147,7 +170,7 @@ class GhosttyEngine:
         cursor = self._cursor()
         state = paint.State(
             picture=self._picture(),
-            primary=self._primary() if self._is_alternate() else None,
+            primary=self._behind if self._is_alternate() else None,
             alternate=alternate,
             modes=frozenset(mode for mode in paint.MODES if self._mode(mode)),
             ansi_modes=frozenset(
@@ -161,7 +184,7 @@ class GhosttyEngine:
             cursor_is_visible=self._get("cursor_visible", "bool"),
             tab_stops=[int(stop[1]) - 1 for stop in _TAB_STOP.finditer(control)],
             title=self._title(),
-            after=(other_keys[0] if other_keys else b"") + tail + self._pending(),
+            after=(other_keys[0] if other_keys else b"") + tail + self._pending() + self._held,
         )
         return paint.paint(state)
 
@@ -189,6 +212,7 @@ class GhosttyEngine:
         engine.feed(painted)
         self.close()
         self._terminal, self._has_links = engine._terminal, engine._has_links
+        self._behind, self._held = engine._behind, engine._held
 
     # -- the terminal's own values -----------------------------------------------------------
 
@@ -224,15 +248,12 @@ class GhosttyEngine:
     def _pending(self) -> bytes:
         return _allocated(lib.ghostty_terminal_continuation_alloc, self._terminal)
 
-    def _encoded(self) -> bytes:
-        return _allocated(lib.ghostty_snapshot_encode_alloc, self._terminal)
-
     def _settle(self) -> None:
         """Give up a sequence that is too long to be kept: nobody means a title of a megabyte."""
         size = ffi.new("size_t*")
         result = lib.ghostty_terminal_continuation_buf(self._terminal, ffi.NULL, 0, size)
         if result not in (lib.GHOSTTY_SUCCESS, lib.GHOSTTY_OUT_OF_SPACE):
-            self.feed(b"\x18")
+            self._write(b"\x18")
 
     def _control(self) -> bytes:
         """Return its state as sequences, with one cell only."""
@@ -246,23 +267,6 @@ class GhosttyEngine:
         selection.start = selection.end = self._ref(0, 0, lib.GHOSTTY_POINT_TAG_ACTIVE)[0]
         options.selection = selection
         return self._format(options)
-
-    def _mend_edge(self, columns: int) -> None:
-        """Erase halves of wide characters that a new size has cut: no dump could have them."""
-        with _Render(self._terminal, 0) as render:
-            cut = [
-                row
-                for row, (values, _, _) in enumerate(render.rows())
-                if values and self._cell(values[-1])[1] == 2
-            ]
-        if not cut:
-            return
-        pending, is_origin = self._pending(), self._mode(paint.ORIGIN)
-        back = (self._get("cursor_y") + 1, self._get("cursor_x") + 1)
-        parts = [b"\x18\x1b[?6l" if is_origin else b"\x18"]
-        parts += [b"\x1b[%d;%dH\x1b[X" % (row + 1, columns) for row in cut]
-        parts.append(b"\x1b[?6h" if is_origin else b"")
-        self.feed(b"".join(parts) + b"\x1b[%d;%dH" % back + pending)
 
     def _formatted(self, above: int) -> bytes:
         """Return what writes the rows above, with lines that go on as one."""
@@ -284,50 +288,14 @@ class GhosttyEngine:
         finally:
             lib.ghostty_formatter_free(formatter[0])
 
-    # -- the other screen and the saved cursor: on a copy that is made to go there -----------
-
-    def _copy(self) -> GhosttyEngine:
-        copy = GhosttyEngine(1, 1, 0)
-        try:
-            terminal = _decoded(self._encoded())
-        except (GhosttyError, ValueError):
-            # Rare, and better an empty screen behind this one than none at all.
-            copy.resize(self._get("cols"), self._get("rows"))
-            return copy
-        copy.close()
-        copy._terminal = terminal
-        return copy
-
-    def _left(self) -> GhosttyEngine:
-        """Return a copy that has left the alternate screen."""
-        copy = self._copy()
-        modes = [mode for mode in paint.ALTERNATE if self._mode(mode)] or [1049]
-        copy.feed(b"\x18" + b"".join(b"\x1b[?%dl" % mode for mode in modes))
-        return copy
-
-    def _primary(self) -> paint.Picture:
-        primary = self._left()
-        try:
-            return primary._picture()
-        finally:
-            primary.close()
-
     def _picture(self) -> paint.Picture:
-        rows = list(self._rows(0))
-        copy = self._copy()
-        try:
-            copy.feed(b"\x18\x1b8")
-            saved = paint.Place(column=copy._get("cursor_x"), row=copy._get("cursor_y"))
-        finally:
-            copy.close()
         column, row = self._get("cursor_x"), self._get("cursor_y")
         last = None
         if self._get("cursor_pending_wrap", "bool"):
             last = self._last_glyph(column, row)
         return paint.Picture(
-            rows=rows,
+            rows=list(self._rows(0)),
             cursor=paint.Place(column=column, row=row, last=last),
-            saved=saved,
             keyboard=self._get("kitty_keyboard_flags", "uint8_t"),
         )
 
@@ -367,6 +335,8 @@ class GhosttyEngine:
             text, width, style, is_placed, has_link = self._cell(values[column])
             if not width:
                 continue
+            if width == 2 and column == len(values) - 1:
+                text = " "  # a new size has cut it
             if has_link:
                 look = self._look(style, cells, column, True, (column, number), looks)
             else:
@@ -588,22 +558,6 @@ def _point(column: int, row: int, tag: int) -> Any:
     point.tag = tag
     point.value.x, point.value.y = column, row
     return point
-
-
-def _decoded(state: bytes) -> Any:
-    """Return the terminal of the library's own snapshot, without its rows above."""
-    buffer = ffi.from_buffer(state)
-    decoder, terminal = ffi.new("GhosttySnapshotDecoder*"), ffi.new("GhosttyTerminal*")
-    made = lib.ghostty_snapshot_decoder_new_buf(ffi.NULL, decoder, buffer, len(state))
-    check(made, "new decoder")
-    try:
-        limit = ffi.new("size_t*", _PENDING_BYTES)
-        option = lib.GHOSTTY_SNAPSHOT_DECODER_OPT_MAX_CONTINUATION_BYTES
-        lib.ghostty_snapshot_decoder_set(decoder[0], option, limit)
-        check(lib.ghostty_snapshot_decoder_ready(decoder[0], terminal), "copy")
-    finally:
-        lib.ghostty_snapshot_decoder_free(decoder[0])
-    return terminal[0]
 
 
 def _allocated(call: Any, *subject: Any) -> bytes:

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import AsyncGenerator
 
-from backends.errors import ConnectionLost
+from backends.errors import ConnectionLost, NotFound, UsageError
 from backends.protocol.terminals import AttachTerminal, Output, TerminalEnd, TerminalState
+from terma.service.table import Table
 from terma.service.terminal import Attachment, Terminal
 from terma.service.terminals import Terminals
 
 _PIECE = 256 * 1024
 
 
+_ANSWERS = re.compile(
+    rb"(?:\x1b\[\?[\d;]*(?:[cnu]|\$y)|\x1b\[>[\d;]*c|\x1b\[[\d;]*[Rn]|\x1b\[[IO]"
+    rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\)+"
+)
+"""What a window says by itself: answers to questions of the program, and that it has the focus."""
+
+
 async def attach(
-    terminals: Terminals, terminal: Terminal, request: AttachTerminal
+    terminals: Terminals, terminal: Terminal, request: AttachTerminal, viewer: str
 ) -> AsyncGenerator[Output | TerminalEnd, None]:
-    """Yield what an attached person sees; closing it detaches."""
-    attachment = Attachment(uuid.uuid4().hex, request.columns, request.rows, request.is_read_only)
+    """Yield what an attached person sees; closing it detaches.
+
+    Args:
+        terminals: All there are.
+        terminal: The one that is asked for; something runs in it.
+        request: How.
+        viewer: The mailbox of who asks.
+
+    Raises:
+        UsageError: The terminal would show itself within itself.
+    """
+    check_no_loop(terminals.table, terminal, viewer)
+    attachment = Attachment(
+        uuid.uuid4().hex, viewer, request.columns, request.rows, request.is_read_only
+    )
     terminal.attachments[attachment.id] = attachment
     terminal.feed.followers += 1
     terminals.observer.attachment_changed(terminal, "attached")
@@ -74,6 +96,65 @@ async def _follow(
             return
         else:
             await feed.news()
+
+
+def check_no_loop(table: Table, terminal: Terminal, viewer: str) -> None:
+    """Refuse that a terminal shows itself, be it through others.
+
+    Raises:
+        UsageError: It would.
+    """
+    shown, seen = [terminal.id], set[str]()
+    while shown:
+        within = shown.pop()
+        if within == viewer:
+            raise UsageError(
+                f"{terminal.name} would show itself in itself: this is a terminal within it",
+                "attach from another terminal",
+            )
+        seen.add(within)
+        shown += [
+            one.id
+            for one in table
+            if one.id not in seen
+            and any(attachment.viewer == within for attachment in one.attachments.values())
+        ]
+
+
+def attachment_of(terminal: Terminal, id_: str) -> Attachment:
+    """Return the attachment of an id.
+
+    Raises:
+        NotFound: Nobody is attached by it any more.
+    """
+    found = terminal.attachments.get(id_)
+    if found is None:
+        raise NotFound("nobody is attached by that id", "attach again")
+    return found
+
+
+async def type_into(
+    terminals: Terminals, terminal: Terminal, attachment: Attachment, data: bytes
+) -> int:
+    """Pass on what a window sends; returns how many bytes were taken.
+
+    What a window says by itself is no typing: it counts only from whoever typed last, for a
+    program that asks once wants one answer.
+
+    Raises:
+        UsageError: The attachment only looks on.
+    """
+    if attachment.is_read_only:
+        raise UsageError("this attachment only looks on", "attach without --read-only")
+    if _ANSWERS.fullmatch(data):
+        if terminal.last_typist in (None, attachment.id):
+            await terminals.host.write(terminal.id, data)
+        return len(data)
+    terminals.observer.attended(terminal)
+    terminal.last_typist = attachment.id
+    await terminals.host.write(terminal.id, data)
+    await terminals.resize(terminal, attachment.columns, attachment.rows)
+    return len(data)
 
 
 def end_of(terminal: Terminal) -> TerminalEnd:

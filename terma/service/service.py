@@ -63,7 +63,7 @@ from backends.protocol.terminals import Terminals as TerminalList
 from backends.runtime import canonical
 from backends.service.base import CALLER, Context, Service, handles
 from terma.service import retention
-from terma.service.attaching import attach, end_of
+from terma.service.attaching import attach, attachment_of, end_of, type_into
 from terma.service.ci import TerminalCI
 from terma.service.directory import resolve
 from terma.service.identity import owner_of, terminal_of
@@ -144,12 +144,7 @@ class Terma(Service):
     async def attach(self, request: AttachTerminal) -> AsyncGenerator[Output | TerminalEnd, None]:
         """Stream what an attached person sees."""
         terminal = self._table.running(request.name)
-        if self._caller()[0] == terminal.id:
-            raise UsageError(
-                f"this is {terminal.name} already: it would show itself in itself",
-                "attach from another terminal",
-            )
-        async with aclosing(attach(self._terminals, terminal, request)) as items:
+        async with aclosing(attach(self._terminals, terminal, request, self._caller()[0])) as items:
             async for item in items:
                 yield item
 
@@ -161,31 +156,19 @@ class Terma(Service):
             data = base64.b64decode(request.data, validate=True)
         except binascii.Error as error:
             raise InvalidMessage("data is not base64") from error
-        attachment = None
         if request.attachment is not None:
-            attachment = terminal.attachments.get(request.attachment)
-            if attachment is None:
-                raise NotFound("nobody is attached by that id", "attach again")
-            if attachment.is_read_only:
-                raise UsageError("this attachment only looks on", "attach without --read-only")
+            attachment = attachment_of(terminal, request.attachment)
+            return Typed(written=await type_into(self._terminals, terminal, attachment, data))
         self._terminals.observer.attended(terminal)
-        if attachment is not None:
-            terminal.last_typist = attachment.id
-        writing = self._terminals.host.write(terminal.id, data, attachment is None)
-        if attachment is None:
-            return Typed(written=await writing)
-        written = await writing
-        await self._terminals.resize(terminal, attachment.columns, attachment.rows)
-        return Typed(written=written)
+        await self._terminals.host.write(terminal.id, data, whole_lines=True)
+        return Typed(written=len(data))
 
     @handles(ResizeTerminal)
     async def resize(self, request: ResizeTerminal) -> Ack:
         """Give a terminal another size."""
         terminal = self._table.running(request.name)
         if request.attachment is not None:
-            attachment = terminal.attachments.get(request.attachment)
-            if attachment is None:
-                raise NotFound("nobody is attached by that id", "attach again")
+            attachment = attachment_of(terminal, request.attachment)
             attachment.columns, attachment.rows = request.columns, request.rows
             if attachment.is_read_only or terminal.last_typist not in (None, attachment.id):
                 return Ack()

@@ -13,9 +13,13 @@ from terma.service.store import StoredTerminal
 
 @dataclass
 class Attachment:
-    """A person who is attached, and the size of their window."""
+    """A person who is attached, and the size of their window.
+
+    `viewer` is the mailbox of who asked: where that is a terminal, it shows this one within it.
+    """
 
     id: str
+    viewer: str
     columns: int
     rows: int
     is_read_only: bool

@@ -138,9 +138,9 @@ class Terminals:
             async for piece in self.log_of(terminal).stream(offset):
                 yield piece
                 offset = piece.end
-        if not found.is_running:
-            return
-        while True:  # what the log lacks: because it is not kept, or cannot be written
+        end = found.end  # not a later one: whoever floods would never be caught up with
+        while found.is_running and offset < end:
+            # what the log lacks: because it is not kept, or cannot be written
             read = await self.host.read(terminal, offset, _READ)
             if not read.data:
                 return

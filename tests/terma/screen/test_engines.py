@@ -136,7 +136,7 @@ def test_a_dump_is_the_whole_state(program: str, kind: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", _KINDS)
-@pytest.mark.parametrize("state", [b"", b"x", b"{}\n", b"\xff" * 500, b"[1]\n\x1b[m"])
+@pytest.mark.parametrize("state", [b"", b"x", b"{}\n", b"\xff\xff", b"[1]\n\x1b[m"])
 def test_what_is_no_dump_is_refused(kind: type[Any], state: bytes) -> None:
     engine = kind(80, 24, 10)
     with pytest.raises(ValueError, match="snapshot"):
@@ -182,7 +182,7 @@ def test_a_lower_screen_keeps_where_the_cursor_is(kind: type[Any]) -> None:
     assert [row.runs[0].text for row in screen.scrollback][-1] == "13"
 
 
-def test_wide_characters_that_a_new_size_cuts_leave_a_state_that_can_be_kept() -> None:
+def test_a_wide_character_that_a_new_size_cuts_is_a_blank() -> None:
     for prefix, suffix in ((b"\x1b[?1049h", b""), (b"\x1b[?1049h", b"\x1b[?1049l")):
         engine = fed(GhosttyEngine, prefix + b"\x1b[3;39H" + "宽".encode() + suffix + b"\x1b[2;2H")
         engine.resize(39, 24)

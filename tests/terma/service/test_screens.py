@@ -476,3 +476,158 @@ def test_mutated_recordings_do_no_harm_to_others(tmp_path: Path) -> None:
             assert stage.screens.warning(program) is None
 
     on_stage(tmp_path, play, workers=2)
+
+
+async def abort_while_it_reads(stage: Stage, terminal: str, data: bytes) -> Screen:
+    """Have the worker die, as of a fault of its engine, while it reads output."""
+    await stage.screens.show(terminal)
+    worker = stage.screens._all[terminal].worker
+    assert worker is not None
+    pid = worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    stage.put(terminal, data)
+    looking = asyncio.ensure_future(stage.screens.show(terminal))
+    await until(lambda: worker._lock.locked(), "it is not asked")
+    os.kill(pid, signal.SIGABRT)
+    os.kill(pid, signal.SIGCONT)
+    return await looking
+
+
+def test_output_that_aborts_a_worker_is_shown_by_the_simpler_engine(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("hostile", "good")
+        stage.put("hostile", b"at first\r\n")
+        stage.put("good", b"good")
+        await stage.screens.show("good")
+        changes = stage.screens.watch("hostile")
+        await anext(changes)
+        screen = await abort_while_it_reads(stage, "hostile", b"hostile")
+        assert text(screen)[:2] == ["at first", "hostile"]
+        assert screen.engine == "bittty"
+        assert screen.warning == stage.screens.warning("hostile")
+        assert "simpler engine" in (screen.warning or "")
+        assert "SIGABRT" in (screen.warning or "")
+        assert stage.warnings == [("hostile", screen.warning)]
+        change = await anext(changes)
+        assert change.screen is not None
+        assert change.warning == screen.warning
+        await changes.aclose()
+        assert (await stage.screens.show("good")).engine == "ghostty"
+        assert stage.screens.warning("good") is None
+        # It stays so, in the next hub too.
+        stage.put("hostile", b"x" * 100_000)
+        await stage.screens.show("hostile")
+        await stage.screens._freeze(stage.screens._all["hostile"])
+        again = Screens(stage.logs, 1, 500)
+        again.opened("hostile", 80, 24)
+        assert (await again.show("hostile")).engine == "bittty"
+        assert "simpler engine" in (again.warning("hostile") or "")
+        await again.close()
+
+    on_stage(tmp_path, play)
+
+
+def test_of_a_long_log_the_simpler_engine_reads_the_end(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("hostile")
+        stage.put("hostile", b"a line of a long log\r\n" * 450_000)
+        screen = await abort_while_it_reads(stage, "hostile", b"end")
+        assert text(screen)[-1] == "end"
+        assert "last 4 MB" in (screen.warning or "")
+
+    on_stage(tmp_path, play)
+
+
+def test_an_engine_that_raises_begins_anew_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        emulation = stage.screens._all["one"]
+        emulation.simplify("for this test")
+        stage.put("one", b"what it raised at")
+        await stage.screens.show("one")
+        worker = emulation.worker
+        assert worker is not None
+        # As if the worker's engine had raised: it answers what it has no terminal for like that.
+        await worker.ask({"do": "drop", "id": "one"})
+        screen = await stage.screens.show("one")
+        assert text(screen)[0] == ""
+        assert "built up anew" in (screen.warning or "")
+        stage.put("one", b"\r\nnext")
+        assert text(await stage.screens.show("one"))[1] == "next"
+        assert [terminal for terminal, _ in stage.warnings] == ["one"]
+
+    on_stage(tmp_path, play)
+
+
+def test_without_ghostty_all_is_bittty_and_nobody_is_warned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "missing"
+    (missing / "pyghostty").mkdir(parents=True)
+    (missing / "pyghostty" / "__init__.py").write_text("raise ImportError('no wheel')\n")
+    monkeypatch.setenv("PYTHONPATH", str(missing))
+
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"x" * 80_000 + b"\x1b[2J\x1b[Hhello")
+        screen = await stage.screens.show("one")
+        assert (screen.engine, screen.warning) == ("bittty", None)
+        await stage.screens._freeze(stage.screens._all["one"])
+        screen = await stage.screens.show("one")
+        assert (text(screen)[0], screen.warning) == ("hello", None)
+        assert stage.warnings == []
+
+    on_stage(tmp_path, play)
+
+
+async def lines_of(stage: Stage, terminal: str) -> list[LogLine]:
+    pieces = stage.logs.pieces(terminal, 0)
+    return [line async for line in stage.screens.lines(pieces, terminal)]
+
+
+def test_a_log_is_read_as_the_lines_that_were_seen(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one", columns=20, rows=5)
+        stage.put("one", b"\x1b[31mred\x1b[m line\r\n" + b"w" * 50 + b"\r\nprog 10%\rprog 99%\r\n")
+        stage.put("one", b"wiped\x1b[H\x1b[2J\x1b[?1049hin a program\x1b[?1049l")
+        stage.put("one", b"".join(b"%d\r\n" % number for number in range(30)) + b"$ ")
+        lines = await lines_of(stage, "one")
+        assert [line.text for line in lines] == [
+            "red line", "w" * 50, "prog 99%", "wiped", *map(str, range(30)), "$",
+        ]  # fmt: skip
+        offsets = [line.offset for line in lines]
+        assert offsets == sorted(offsets)
+        assert offsets[-1] == stage.logs.add("one", b"")
+        assert all(line.at >= 1000.0 for line in lines)
+
+    on_stage(tmp_path, play)
+
+
+def test_a_long_log_is_read_whole_whatever_is_kept(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        for start in range(0, 30_000, 1000):
+            stage.put("one", b"".join(b"line %d\r\n" % n for n in range(start, start + 1000)))
+        lines = await lines_of(stage, "one")
+        assert [line.text for line in lines] == [f"line {number}" for number in range(30_000)]
+
+    on_stage(tmp_path, play, scrollback=10)
+
+
+def test_a_log_is_read_on_when_its_worker_is_killed(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"".join(b"line %d\r\n" % number for number in range(60_000)))
+        found: list[str] = []
+        async for line in stage.screens.lines(stage.logs.pieces("one", 0)):
+            if not found:
+                for pid in stage.pids:
+                    os.kill(pid, signal.SIGKILL)
+            found.append(line.text)
+        # Of what was on the screen then, at most a screenful is missing.
+        assert found[-1] == "line 59999"
+        assert len(found) > 60_000 - 30
+
+    on_stage(tmp_path, play)
