@@ -31,7 +31,7 @@ MAX_QUEUED = 1 << 20
 SIMPLE_BYTES = 8 << 20
 """Of a longer log the simple engine, which is slow, reads the end only."""
 
-_SIMPLE_TAIL = 4 << 20
+SIMPLE_TAIL = 4 << 20
 _WORTH_STORING = 64 << 10
 
 
@@ -315,8 +315,8 @@ class Emulation:
         self.let_go()
         self.warning = f"its screen is worked out by a simpler engine: {reason}"
         if self.end - max(self._begin, self._stored or 0) > SIMPLE_BYTES:
-            self._begin = self.end - _SIMPLE_TAIL
-            self.warning += f", and from the last {_SIMPLE_TAIL >> 20} MB of its output only"
+            self._begin = self.end - SIMPLE_TAIL
+            self.warning += f", and from the last {SIMPLE_TAIL >> 20} MB of its output only"
 
     def start_anew(self, reason: str) -> None:
         """Begin with an empty screen: what has come until now cannot be shown."""

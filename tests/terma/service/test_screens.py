@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.protocol.terminals import Row, Screen, ScreenChange
+from backends.protocol.terminals import LogLine, Row, Screen, ScreenChange
 from terma.screen import snapshot as snapshots
 from terma.screen.ghostty import GhosttyEngine
 from terma.service.piece import Piece
@@ -527,13 +527,18 @@ def test_output_that_aborts_a_worker_is_shown_by_the_simpler_engine(tmp_path: Pa
     on_stage(tmp_path, play)
 
 
-def test_of_a_long_log_the_simpler_engine_reads_the_end(tmp_path: Path) -> None:
+def test_of_a_long_log_the_simpler_engine_reads_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terma.service.emulation.SIMPLE_BYTES", 2 << 20)
+    monkeypatch.setattr("terma.service.emulation.SIMPLE_TAIL", 1 << 20)
+
     async def play(stage: Stage) -> None:
         stage.open("hostile")
-        stage.put("hostile", b"a line of a long log\r\n" * 450_000)
+        stage.put("hostile", b"a line of a long log\r\n" * 110_000)
         screen = await abort_while_it_reads(stage, "hostile", b"end")
         assert text(screen)[-1] == "end"
-        assert "last 4 MB" in (screen.warning or "")
+        assert "last 1 MB" in (screen.warning or "")
 
     on_stage(tmp_path, play)
 
