@@ -53,7 +53,7 @@ class BitttyEngine:
         self._above: deque[Line | CellRow] = deque(maxlen=scrollback)
         self._new = 0  # rows above since they were last asked for
         self._looks: dict[Style, Look] = {}
-        self._title = ""
+        self._size = (columns, rows)
         self._board = Board(width=columns, height=rows, model=_MODEL)
         self._board.attach_display(self)
         _join_marks(self._board.blitter)
@@ -76,6 +76,8 @@ class BitttyEngine:
         parser = self._board.parser
         if len(parser.buffer) > _PENDING_CHARACTERS:
             parser.reset()
+        if (self._board.width, self._board.height) != self._size:
+            self._board.resize(*self._size)  # the size is the terminal's, not its program's
         self._compact()
 
     def resize(self, columns: int, rows: int) -> None:
@@ -87,6 +89,7 @@ class BitttyEngine:
             board.blitter.set_scroll_region(0, board.height - 1)
             board.blitter.scroll(over)
             board.cursor.y -= over
+        self._size = (columns, rows)
         board.resize(columns, rows)
         self._compact()
 
@@ -176,6 +179,7 @@ class BitttyEngine:
         engine.feed(b"\r\n" * max(0, min(missing, self._above.maxlen or 0)))
         engine.feed(painted)
         self._board, self._above, self._new = engine._board, engine._above, 0
+        self._size = (columns, rows)
         self._board.attach_display(self)
 
     # -- the board's own values --------------------------------------------------------------

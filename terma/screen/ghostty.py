@@ -68,6 +68,7 @@ class GhosttyEngine:
         self._scrollback = scrollback
         self._cells: dict[int, _Cell] = {}
         self._mark: Any = None
+        self._size = (columns, rows)
         self._has_links = False
         self._behind: paint.Picture | None = None
         self._held = b""  # the start of what may be a switch to the alternate screen
@@ -99,6 +100,8 @@ class GhosttyEngine:
                 self._behind = self._picture()
                 captured += 1
         self._write(data[start:])
+        if (self._get("cols"), self._get("rows")) != self._size:
+            self._take_size()  # the size is the terminal's, not its program's
 
     def _write(self, data: bytes) -> None:
         lib.ghostty_terminal_vt_write(self._terminal, data, len(data))
@@ -111,7 +114,11 @@ class GhosttyEngine:
             other.resize(columns, rows)
             self._behind = other._picture()
             other.close()
-        check(lib.ghostty_terminal_resize(self._terminal, columns, rows, 8, 16), "resize")
+        self._size = (columns, rows)
+        self._take_size()
+
+    def _take_size(self) -> None:
+        check(lib.ghostty_terminal_resize(self._terminal, *self._size, 8, 16), "resize")
 
     def show(self, scrollback: int = 0) -> Screen:
         """Return what is shown, with so many of the rows above."""
@@ -212,7 +219,7 @@ class GhosttyEngine:
         engine.feed(painted)
         self.close()
         self._terminal, self._has_links = engine._terminal, engine._has_links
-        self._behind, self._held = engine._behind, engine._held
+        self._behind, self._held, self._size = engine._behind, engine._held, engine._size
 
     # -- the terminal's own values -----------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -80,10 +81,15 @@ class WorkerProcess:
             return
         if self._writer is not None:
             self._writer.close()
+        await self._end()
+        await self._watch
+
+    async def _end(self) -> None:
+        """Kill what has closed its socket, or should, unless it ends by itself."""
+        assert self._watch is not None
         done, _ = await asyncio.wait((self._watch,), timeout=_END_S)
         if not done:
             self._kill()
-            await self._watch
 
     async def _ask(
         self, head: dict[str, Any], data: bytes, generation: int
@@ -101,7 +107,7 @@ class WorkerProcess:
                 self._is_hung = True
                 self._kill()
             except (OSError, asyncio.IncompleteReadError):
-                self._kill()  # it may have closed its socket only
+                await self._end()
             raise await self._died()
 
     async def _exchange(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -152,9 +158,10 @@ class WorkerProcess:
         return WorkerDied(reason, is_killed=is_killed)
 
     def _kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        # Not by the process object, which would take the status that the event loop waits for.
+        if self._process is not None and self.is_running:
             try:
-                self._process.kill()
+                os.kill(self._process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # it has just ended by itself
 

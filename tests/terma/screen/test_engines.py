@@ -216,3 +216,30 @@ def test_the_simple_engine_survives_mutated_recordings() -> None:
         engine.show().columns,
         engine.show().rows,
     )
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_a_program_cannot_change_the_size(kind: type[Any]) -> None:
+    screen = fed(kind, b"\x1b[8;50;132t\x1b[?40h\x1b[?3h" + b"x" * 90).show()
+    assert (screen.columns, screen.rows, len(screen.lines)) == (80, 24, 24)
+
+
+def test_what_one_engine_dumps_another_loads() -> None:
+    for one, other in (ENGINES, ENGINES[::-1]):
+        source = fed(one, b"".join(b"line %d\r\n" % number for number in range(99)) + b"\x1b[7mend")
+        loaded = other(10, 5, 500)
+        loaded.load(source.dump())
+        assert seen(loaded, 50) == seen(source, 50)
+
+
+def test_lines_above_keep_links_and_what_goes_on() -> None:
+    source = fed(
+        GhosttyEngine, b"\x1b]8;;http://a.example\x1b\\linked\x1b]8;;\x1b\\\r\n" + b"w" * 99
+    )
+    source.feed(b"\r\n" * 40)
+    loaded = GhosttyEngine(80, 24, 500)
+    loaded.load(source.dump())
+    above = loaded.show(scrollback=99).scrollback
+    assert above == source.show(scrollback=99).scrollback
+    assert above[0].runs[0].link == "http://a.example"
+    assert above[1].wraps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from backends.protocol.terminals import LogLine, Row, Screen, ScreenChange
 from terma.screen import snapshot as snapshots
+from terma.screen.bittty import BitttyEngine
 from terma.screen.ghostty import GhosttyEngine
 from terma.service.piece import Piece
 from terma.service.screens import Repaint, Screens
@@ -523,6 +525,32 @@ def test_output_that_aborts_a_worker_is_shown_by_the_simpler_engine(tmp_path: Pa
         assert (await again.show("hostile")).engine == "bittty"
         assert "simpler engine" in (again.warning("hostile") or "")
         await again.close()
+
+    on_stage(tmp_path, play)
+
+
+def test_what_kills_the_fast_engine_is_shown_all_the_same(tmp_path: Path) -> None:
+    """Play output and sizes at which the engine of this release crashes, found by mutation."""
+    file = Path(__file__).with_name("aborting.json")
+    steps: list[str | list[int]] = json.loads(file.read_text())
+
+    async def play(stage: Stage) -> None:
+        simple = BitttyEngine(80, 24, 500)
+        stage.open("hostile", "good")
+        stage.put("good", b"good")
+        await stage.screens.show("good")
+        for step in [*steps, [60, 20], "\x1bc\x1b[2J\x1b[Hand then"]:
+            if isinstance(step, str):
+                stage.put("hostile", step.encode("latin-1"))
+                simple.feed(step.encode("latin-1"))
+            else:
+                stage.resize("hostile", *step)
+                simple.resize(*step)
+        screen = await stage.screens.show("hostile")
+        assert screen.lines == simple.show().lines
+        assert (screen.engine == "bittty") == bool(stage.warnings) == bool(screen.warning)
+        assert text(await stage.screens.show("good"))[0] == "good"
+        assert stage.screens.warning("good") is None
 
     on_stage(tmp_path, play)
 
