@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from backends.cleaning import clean_line
-from backends.protocol.terminals import Row, Run, Screen, ScreenChange
+from backends.protocol.screens import Row, Run, Screen, ScreenChange
 
 _ATTRIBUTES = {
     "bold": "1", "faint": "2", "italic": "3", "underline": "4", "blink": "5", "inverse": "7",

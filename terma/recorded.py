@@ -44,7 +44,7 @@ def read_frames(
     from base64 import b64decode
 
     from backends.client.blocking import BlockingTekton
-    from backends.protocol.terminals import LogPiece, ReadLog
+    from backends.protocol.screens import LogPiece, ReadLog
 
     request = ReadLog(name=name, since=since, until=until, offset=offset, follows=follows)
     with BlockingTekton(is_local=True) as tekton:

@@ -15,6 +15,14 @@ from backends.protocol.conversations import (
     ShowSession,
     UpdateTurn,
 )
+from backends.protocol.mailboxes import (
+    AcknowledgeMessages,
+    FollowMessage,
+    ReadInbox,
+    ReplyMessage,
+    SendMessage,
+    WatchInbox,
+)
 from backends.protocol.messages import (
     Chat,
     Hello,
@@ -25,26 +33,17 @@ from backends.protocol.messages import (
     Request,
     Subscribe,
 )
+from backends.protocol.screens import ReadLines, ReadLog, ShowScreen, WatchScreen
 from backends.protocol.terminals import (
-    AcknowledgeMessages,
     AttachTerminal,
     ChangeRoles,
     CloseTerminal,
-    FollowMessage,
     ListTerminals,
     OpenTerminal,
-    ReadInbox,
-    ReadLines,
-    ReadLog,
     RenameTerminal,
-    ReplyMessage,
     ResizeTerminal,
     RestoreTerminals,
-    SendMessage,
-    ShowScreen,
     SignalTerminal,
-    WatchInbox,
-    WatchScreen,
     WhoAmI,
     WriteTerminal,
 )

@@ -13,13 +13,8 @@ from dataclasses import dataclass, replace
 from backends.errors import CannotConnect, TektonError
 from backends.protocol.connection import ChunkReceived
 from backends.protocol.messages import Event, Subscribe
-from backends.protocol.terminals import (
-    Output,
-    ScreenChange,
-    TerminalEnd,
-    TerminalInfo,
-    TerminalState,
-)
+from backends.protocol.screens import ScreenChange
+from backends.protocol.terminals import Output, TerminalEnd, TerminalInfo, TerminalState
 from terma.attach.keys import Key, Keys
 from terma.attach.link import Link
 from terma.attach.notices import Notices, call_person

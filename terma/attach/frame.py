@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from backends.cleaning import clean_line
-from backends.protocol.terminals import Row, Run, Screen
+from backends.protocol.screens import Row, Run, Screen
 from terma.look import row_in_color
 
 _OUTSIDE = "·"

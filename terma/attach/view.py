@@ -10,7 +10,8 @@ from __future__ import annotations
 from base64 import b64decode
 from enum import Enum
 
-from backends.protocol.terminals import Output, Screen, ScreenChange, TerminalInfo
+from backends.protocol.screens import Screen, ScreenChange
+from backends.protocol.terminals import Output, TerminalInfo
 from terma.attach.frame import Frame
 from terma.attach.modes import (
     CLEAR,

@@ -19,15 +19,14 @@ from backends.protocol.connection import (
     RequestId,
     ResultReceived,
 )
+from backends.protocol.screens import ScreenChange, WatchScreen
 from backends.protocol.terminals import (
     AttachTerminal,
     ListTerminals,
     Output,
     ResizeTerminal,
-    ScreenChange,
     TerminalEnd,
     TerminalInfo,
-    WatchScreen,
     WriteTerminal,
 )
 from terma.attach.link import Link

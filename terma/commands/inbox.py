@@ -13,21 +13,21 @@ from backends.cleaning import clean
 from backends.console import BOLD, ago, paint, say
 from backends.errors import TektonError, UsageError
 from backends.protocol import schema
-from backends.protocol.messages import Ack
-from backends.protocol.terminals import (
+from backends.protocol.mailboxes import (
     AcknowledgeMessages,
     Message,
     MessageState,
     ReadInbox,
     ReplyMessage,
     WatchInbox,
-    WhoAmI,
 )
+from backends.protocol.messages import Ack
+from backends.protocol.terminals import WhoAmI
 from terma.commands.message import Words, read_text
 from terma.options import Debug, Json
 
 if TYPE_CHECKING:
-    from backends.protocol.terminals import Messages
+    from backends.protocol.mailboxes import Messages
 
 _INDENT = "    "
 _EVERYTHING = 10_000

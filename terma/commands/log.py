@@ -19,7 +19,7 @@ from terma.options import Debug, Json, Name
 from terma.times import read_span, show_time
 
 if TYPE_CHECKING:
-    from backends.protocol.terminals import LogLine, ReadLines
+    from backends.protocol.screens import LogLine, ReadLines
     from terma.recorded import Frame
 
 _SETTLED_S = 0.05
@@ -66,7 +66,7 @@ def log(
 
     A closed terminal has a log, too, for as long as the configuration says.
     """
-    from backends.protocol.terminals import ReadLines
+    from backends.protocol.screens import ReadLines
 
     begin, end = read_span(since, until, time.time())
     if raw:
@@ -126,7 +126,7 @@ def mark(text: str, pattern: re.Pattern[str]) -> str:
 
 def _read(request: ReadLines) -> Iterator[LogLine]:
     from backends.client.blocking import BlockingTekton
-    from backends.protocol.terminals import LogLines
+    from backends.protocol.screens import LogLines
 
     with BlockingTekton(is_local=True) as tekton:
         for item in tekton.stream(request):
@@ -162,7 +162,7 @@ def _end_of(name: str) -> int:
 
 def _lines_of(frames: Iterator[Frame]) -> Iterator[LogLine]:
     """Yield the lines of an output as they become complete."""
-    from backends.protocol.terminals import LogLine
+    from backends.protocol.screens import LogLine
     from terma.lines import Lines
 
     lines = Lines()

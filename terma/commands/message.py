@@ -15,7 +15,7 @@ from backends.cleaning import clean
 from backends.console import ago, die_of, say
 from backends.errors import NotFound, TektonError, TimedOut, UsageError
 from backends.protocol import schema
-from backends.protocol.terminals import (
+from backends.protocol.mailboxes import (
     Deliveries,
     FollowMessage,
     Message,
@@ -25,7 +25,7 @@ from backends.protocol.terminals import (
 from terma.options import Debug
 
 if TYPE_CHECKING:
-    from backends.protocol.terminals import Sent
+    from backends.protocol.mailboxes import Sent
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LENGTH = re.compile(r"(?:[0-9]{1,7}[smhdw])+")

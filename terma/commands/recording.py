@@ -107,7 +107,7 @@ def _raw(name: str, since: float | None, until: float | None) -> Parts:
 def _text(name: str, since: float | None, until: float | None) -> Parts:
     from backends.cleaning import clean_line
     from backends.client.blocking import BlockingTekton
-    from backends.protocol.terminals import LogLines, ReadLines
+    from backends.protocol.screens import LogLines, ReadLines
 
     with BlockingTekton(is_local=True) as tekton:
         for item in tekton.stream(ReadLines(name=name, since=since, until=until)):

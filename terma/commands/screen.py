@@ -16,7 +16,8 @@ from terma.options import Debug, Json, Name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backends.protocol.terminals import Screen, ScreenChange, TerminalEnd
+    from backends.protocol.screens import Screen, ScreenChange
+    from backends.protocol.terminals import TerminalEnd
 
 _ALL = 1_000_000
 """More rows than any screen keeps."""
@@ -49,7 +50,7 @@ def screen(
     """
     from backends.client.blocking import BlockingTekton
     from backends.protocol import schema
-    from backends.protocol.terminals import ShowScreen, WatchScreen
+    from backends.protocol.screens import ShowScreen, WatchScreen
     from terma.look import to_text
 
     above = _rows(scrollback)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from backends.protocol.terminals import Screen
+from backends.protocol.screens import Screen
 
 
 class ScreenEngine(Protocol):

@@ -14,7 +14,7 @@ from bittty.video import Cell, Line  # type: ignore[import-untyped]
 from wcwidth import wcwidth
 
 from backends.cleaning import clean_line
-from backends.protocol.terminals import Screen
+from backends.protocol.screens import Screen
 from terma.screen import paint
 from terma.screen.look import PLAIN, UNDERLINES, CellRow, Look, joined
 

@@ -20,7 +20,7 @@ from pyghostty.core import (  # type: ignore[import-untyped]
 )
 
 from backends.cleaning import clean_line
-from backends.protocol.terminals import Screen
+from backends.protocol.screens import Screen
 from terma.screen import paint
 from terma.screen.look import ATTRIBUTES, PLAIN, CellRow, Look, joined, printable
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from backends.cleaning import clean
-from backends.protocol.terminals import Row, Run
+from backends.protocol.screens import Row, Run
 
 UNDERLINES = ("", "single", "double", "curly", "dotted", "dashed")
 """Kinds of underline by their number in SGR 4:N; the first is none."""

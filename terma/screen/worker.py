@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from backends.protocol.terminals import Screen
+from backends.protocol.screens import Screen
 from terma.screen import wire
 from terma.screen.base import ScreenEngine
 from terma.screen.rendering import KEPT_ROWS, Renderer

@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 from backends.errors import ModelError
 from backends.protocol.conversations import Turn
+from backends.protocol.mailboxes import Deliveries, MessageState, SendMessage
 from backends.protocol.messages import Chat, Piece, ServiceInfo
-from backends.protocol.terminals import Deliveries, MessageState, SendMessage
 from backends.service.base import Context
 from backends.service.ci import CIService, Finished, user_text
 from terma.service.mailbox import Mailboxes

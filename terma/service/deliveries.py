@@ -37,7 +37,8 @@ from sqlalchemy import (
 )
 
 from backends.errors import NotFound, UsageError
-from backends.protocol.terminals import PERSON, Message, MessageState
+from backends.protocol.mailboxes import Message, MessageState
+from backends.protocol.terminals import PERSON
 from backends.runtime import canonical
 from terma.service.tables import deliveries, messages, terminals
 

@@ -22,8 +22,7 @@ from sqlalchemy import Connection
 
 from backends.database import Database
 from backends.errors import Busy, MessageTooLarge, NotFound, StorageError, UsageError
-from backends.protocol.terminals import (
-    PERSON,
+from backends.protocol.mailboxes import (
     Deliveries,
     Message,
     Messages,
@@ -31,6 +30,7 @@ from backends.protocol.terminals import (
     SendMessage,
     Sent,
 )
+from backends.protocol.terminals import PERSON
 from terma.service import deliveries
 from terma.service.deliveries import Change, Letter, MailboxFull, Posted, SenderGone
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 
-from backends.protocol.terminals import LogEnd, LogLine
+from backends.protocol.screens import LogEnd, LogLine
 from terma.service.piece import Piece
 from terma.service.terminals import Terminals
 

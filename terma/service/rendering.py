@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from backends.errors import TektonError
-from backends.protocol.terminals import LogLine
+from backends.protocol.screens import LogLine
 from terma.screen.process import WorkerDied, WorkerProcess
 from terma.service.emulation import SIMPLE, Part
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from backends.errors import TektonError
-from backends.protocol.terminals import LogLine, Screen, ScreenChange
+from backends.protocol.screens import LogLine, Screen, ScreenChange
 from terma.screen import wire
 from terma.screen.process import WorkerDied, WorkerProcess
 from terma.service.emulation import FAST, Emulation, EngineFailed, Source, batches

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from backends.protocol.terminals import ReadLog
+from backends.protocol.screens import ReadLog
 from tests.bench import terminals_writer
 from tests.bench.figures import Count, Figure, Judged
 from tests.bench.stage import Home, Stage, rounds, wait_until

@@ -6,7 +6,7 @@ import subprocess
 import time
 from functools import partial
 
-from backends.protocol.terminals import SendMessage, WatchInbox
+from backends.protocol.mailboxes import SendMessage, WatchInbox
 from tests.bench.figures import Figure
 from tests.bench.stage import Hub, Stage, take_turns
 from tests.bench.terminals_link import Link, opening, swept

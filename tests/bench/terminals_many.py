@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from backends.protocol.terminals import CloseTerminal, ListTerminals, ShowScreen, WriteTerminal
+from backends.protocol.screens import ShowScreen
+from backends.protocol.terminals import CloseTerminal, ListTerminals, WriteTerminal
 from tests.bench.figures import Count, Figure, Judged
 from tests.bench.stage import Hub, Stage, rounds
 from tests.bench.terminals_link import Link, opening, swept, typed

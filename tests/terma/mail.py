@@ -12,13 +12,10 @@ from contextlib import aclosing, contextmanager
 
 from backends.database import Database
 from backends.errors import NotFound
-from backends.protocol.messages import Ack
-from backends.protocol.terminals import (
-    PERSON,
+from backends.protocol.mailboxes import (
     AcknowledgeMessages,
     Deliveries,
     FollowMessage,
-    Identity,
     Message,
     Messages,
     ReadInbox,
@@ -26,8 +23,9 @@ from backends.protocol.terminals import (
     SendMessage,
     Sent,
     WatchInbox,
-    WhoAmI,
 )
+from backends.protocol.messages import Ack
+from backends.protocol.terminals import PERSON, Identity, WhoAmI
 from backends.service.base import CALLER, Service, handles
 from terma.service.mailbox import Mailboxes
 from terma.service.store import TerminalStore

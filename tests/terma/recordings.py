@@ -19,8 +19,7 @@ from typing import Self
 
 from backends.errors import NotFound
 from backends.paths import find_paths
-from backends.protocol.terminals import (
-    ListTerminals,
+from backends.protocol.screens import (
     LogEnd,
     LogLine,
     LogLines,
@@ -30,11 +29,14 @@ from backends.protocol.terminals import (
     Screen,
     ScreenChange,
     ShowScreen,
+    WatchScreen,
+)
+from backends.protocol.terminals import (
+    ListTerminals,
     TerminalEnd,
     TerminalInfo,
     Terminals,
     TerminalState,
-    WatchScreen,
 )
 from backends.service.base import Service, handles
 from terma.ptyhost.log import Log as Writer

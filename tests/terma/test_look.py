@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.protocol.terminals import ChangedRow, Row, Run, Screen, ScreenChange
+from backends.protocol.screens import ChangedRow, Row, Run, Screen, ScreenChange
 from terma.look import change, draw, row_in_color, row_in_text, title, to_text
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from backends.protocol.terminals import Message, MessageState
+from backends.protocol.mailboxes import Message, MessageState
 from terma.commands.inbox import as_text
 from tests.scenarios.tekton_process import PATIENCE_S, TektonProcess, wait_for
 from tests.scenarios.terminal import Terminal

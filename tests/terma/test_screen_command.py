@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.protocol.terminals import ChangedRow, Row, Run, Screen, ScreenChange
+from backends.protocol.screens import ChangedRow, Row, Run, Screen, ScreenChange
 from tests.terma.recordings import END, Person, Recordings, recordings
 from tests.terma.scripted import run
 

@@ -16,18 +16,17 @@ from typing import Any
 
 from backends.errors import NotFound, TektonError
 from backends.protocol.messages import Ack, Event, Subscribe
+from backends.protocol.screens import ScreenChange, WatchScreen
 from backends.protocol.terminals import (
     AttachTerminal,
     ListTerminals,
     Output,
     ResizeTerminal,
-    ScreenChange,
     SignalTerminal,
     TerminalEnd,
     TerminalInfo,
     Terminals,
     Typed,
-    WatchScreen,
     WriteTerminal,
 )
 from backends.service.base import Service, handles

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backends.errors import ConnectionLost, NotFound, TektonError
+from backends.protocol.screens import WatchScreen
 from backends.protocol.terminals import (
     AttachTerminal,
     Output,
@@ -19,7 +20,6 @@ from backends.protocol.terminals import (
     TerminalEnd,
     TerminalInfo,
     TerminalState,
-    WatchScreen,
     WriteTerminal,
 )
 from tests.backends.services import StageContext

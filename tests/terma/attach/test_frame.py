@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.protocol.terminals import Row, Run, Screen
+from backends.protocol.screens import Row, Run, Screen
 from terma.attach.frame import Frame, crop_row, find_part, width_of
 from terma.screen.ghostty import GhosttyEngine
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backends.protocol.terminals import Screen
+from backends.protocol.screens import Screen
 from terma.screen.base import ScreenEngine
 from terma.screen.bittty import BitttyEngine
 from terma.screen.ghostty import GhosttyEngine

@@ -19,14 +19,8 @@ from backends.database import Database
 from backends.errors import Busy, MessageTooLarge, NotFound, StorageError, UsageError
 from backends.protocol.connection import Connection
 from backends.protocol.framing import MAX_MESSAGE
-from backends.protocol.terminals import (
-    PERSON,
-    Deliveries,
-    Message,
-    MessageState,
-    SendMessage,
-    Sent,
-)
+from backends.protocol.mailboxes import Deliveries, Message, MessageState, SendMessage, Sent
+from backends.protocol.terminals import PERSON
 from terma.service import deliveries
 from terma.service.mailbox import MAX_TEXT, Mailboxes
 from terma.service.store import TerminalStore

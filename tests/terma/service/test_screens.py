@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.protocol.terminals import LogLine, Row, Screen, ScreenChange
+from backends.protocol.screens import LogLine, Row, Screen, ScreenChange
 from terma.screen import snapshot as snapshots
 from terma.screen.bittty import BitttyEngine
 from terma.screen.ghostty import GhosttyEngine
