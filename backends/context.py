@@ -18,7 +18,7 @@ from backends.errors import TektonError
 from backends.paths import Paths
 from backends.protocol.messages import Publish, Request
 from backends.registry import Registry
-from backends.service.base import Service
+from backends.service.base import CALLER, Caller, Service
 from backends.service.dispatch import MAX_OPEN
 from backends.service.runner import Runner
 from backends.transport.memory import memory_pair
@@ -72,11 +72,14 @@ class ProcessContext:
             return await client.call(request)
 
     async def stream(self, request: Request[Any]) -> AsyncGenerator[Any, None]:
-        """Ask over a connection of its own, so that a slow reader holds up nobody else."""
+        """Ask over a connection of its own, so that a slow reader holds up nobody else.
+
+        It is for whoever this is asked for: a gateway does not stand for the one behind it.
+        """
         if self.runner.find(*target(request)) is None:
             door: Tekton | Client = Tekton(paths=self.paths, is_local=True)
         else:
-            door = self._connect(*target(request))
+            door = self._connect(*target(request), CALLER.get())
         async with door, aclosing(door.stream(request)) as items:
             async for item in items:
                 yield item
@@ -116,11 +119,11 @@ class ProcessContext:
             await client.close()
         await self._outside.close()
 
-    def _connect(self, name: str, is_ci: bool) -> Client:
+    def _connect(self, name: str, is_ci: bool, caller: Caller | None = None) -> Client:
         service = self.runner.find(name, is_ci)
         assert service is not None  # nosec B101
         near, far = memory_pair()
-        self.runner.serve(service, far)
+        self.runner.serve(service, far, caller)
         return Client(near)
 
     async def _send_events(self) -> None:

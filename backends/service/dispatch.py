@@ -59,16 +59,21 @@ _GOODBYE_S = 1.0
 
 
 class Session:
-    """Serves one channel until it ends; `run` is called once."""
+    """Serves one channel until it ends; `run` is called once.
 
-    def __init__(self, service: Service, channel: Channel, gate: Gate) -> None:
+    `caller` is who asks, where that is somebody else than the peer, who only passes it on.
+    """
+
+    def __init__(
+        self, service: Service, channel: Channel, gate: Gate, caller: Caller | None = None
+    ) -> None:
         self._service = service
         self._channel = channel
         self._gate = gate
         self._connection = Connection()
         self._tasks: dict[RequestId, asyncio.Task[None]] = {}
         self._is_let_in = channel.peer.is_trusted or channel.peer.has_shown_token
-        self._caller = Caller(channel.peer)
+        self._caller = caller or Caller(channel.peer)
         self._one_line_at_a_time = asyncio.Lock()
         self._is_ending = False
         self._hello_by = 0.0
@@ -170,7 +175,7 @@ class Session:
                 await self._send_away(number, reason)
             self._is_let_in = True
             self._channel.let_in()
-        self._caller = Caller(self._channel.peer, hello.token)
+        self._caller = Caller(self._caller.peer, hello.token)
         if hello.protocol != PROTOCOL_VERSION:
             reason = f"version {hello.protocol} of the protocol is not spoken here"
             error = ProtocolError(reason, f"say hello with version {PROTOCOL_VERSION}")

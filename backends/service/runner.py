@@ -13,7 +13,7 @@ from backends.config import PORTS, SERVICES
 from backends.errors import TektonError
 from backends.paths import private_folder
 from backends.protocol.messages import Health
-from backends.service.base import Context, Gate, Service
+from backends.service.base import Caller, Context, Gate, Service
 from backends.service.dispatch import Session
 from backends.transport.base import Channel
 from backends.transport.listener import Listener, listen_tcp, listen_unix
@@ -104,13 +104,15 @@ class Runner:
             except Exception:
                 log.exception("%s did not stop well", service.name)
 
-    def serve(self, service: Service, channel: Channel) -> asyncio.Task[None]:
-        """Serve a channel of this process; the task ends with the channel."""
+    def serve(
+        self, service: Service, channel: Channel, caller: Caller | None = None
+    ) -> asyncio.Task[None]:
+        """Serve a channel of this process, for `caller`; the task ends with the channel."""
         running = self._running[service.name, service.is_ci]
 
         async def session() -> None:
             try:
-                await Session(service, channel, self._gate).run()
+                await Session(service, channel, self._gate, caller).run()
             finally:
                 await channel.close()  # or its client would wait for a service that has ended
 

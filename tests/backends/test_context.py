@@ -57,9 +57,9 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     serve, connect = Runner.serve, Client.connect
 
-    def note_memory(self: Runner, service: Service, channel: Channel) -> Any:
+    def note_memory(self: Runner, service: Service, channel: Channel, *more: Any) -> Any:
         seen.append("memory")
-        return serve(self, service, channel)
+        return serve(self, service, channel, *more)
 
     async def note_socket(address: Address, *options: Any, **more: Any) -> Any:
         if "apollo" in address.path:  # events look for their bus as well

@@ -471,5 +471,6 @@ def test_our_own_programs_complete_their_words(kind: str, tekton: TektonProcess)
                 return becomes in plain(shell.terminal.shown[begun:])
 
             shell.terminal.wait_until(is_shown, becomes)
-            shell.terminal.type("\x03")
-            shell.wait_for_prompt(shell.prompts + 1)
+            prompts = shell.prompts
+            shell.terminal.type("\x15\r")  # takes the line back
+            shell.wait_for_prompt(prompts + 1)

@@ -313,6 +313,20 @@ def test_no_token_makes_one_terminal_another(one_tekton: TektonProcess) -> None:
     assert json.loads(found)["name"] == "thief"
 
 
+def test_the_gateway_does_not_stand_for_the_terminal_behind_it(one_tekton: TektonProcess) -> None:
+    new(one_tekton, "behind")
+    gateway = one_tekton.socket("rhetor", is_ci=False)
+    request = '{"jsonrpc":"2.0","id":1,"method":"terminal.whoami","params":{}}'
+    program = (
+        "import socket; s = socket.socket(socket.AF_UNIX); "
+        f"s.connect('{gateway}'); s.sendall(b'{request}\\n'); print(s.recv(9999).decode())"
+    )
+    script = one_tekton.home / "ask.py"
+    script.write_text(program)
+    answer = json.loads(asked_in(one_tekton, "behind", f"python3 {script}"))
+    assert (answer["result"]["name"], answer["result"]["known_by"]) == ("behind", "session")
+
+
 # -- messages --------------------------------------------------------------------------------
 
 

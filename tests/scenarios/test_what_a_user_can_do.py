@@ -399,7 +399,7 @@ def test_a_slow_pipe_of_two_cis_waits_and_the_file_holds_the_answer_alone(
     assert seconds >= 3
     assert (ran.status, ran.out, ran.err) == (0, b"", "")
     text = (tekton.home / "out.txt").read_text()
-    assert text.startswith("**Services**: 4 of 4 alive")
+    assert text.startswith("**Services**: 5 of 5 alive")
     turns = {(turn["ci"], turn["prompt"]) for turn in tekton.history("-n", "100")}
     assert {("numa", "hi\n"), ("athena", text)} <= turns, "each got what the one before it said"
 

@@ -11,7 +11,7 @@ from backends.protocol import messages
 from backends.protocol.messages import CI_SERVICE, Request
 from backends.protocol.requests import REQUESTS
 
-SERVICES = {None, CI_SERVICE, "hermes", "engram", "numa"}
+SERVICES = {None, CI_SERVICE, "hermes", "engram", "numa", "terma"}
 
 
 def all_requests() -> set[type[Request[Any]]]:
@@ -34,8 +34,15 @@ def test_a_request_knows_its_service_its_result_and_its_chunks(
 
 
 def test_only_requests_that_change_what_others_see_are_for_this_user_alone() -> None:
-    local = {request.METHOD for request in REQUESTS.values() if request.IS_LOCAL}
+    requests = [request for request in REQUESTS.values() if request.SERVICE != "terma"]
+    local = {request.METHOD for request in requests if request.IS_LOCAL}
     assert local == {"publish", "turn.begin", "turn.update", "session.resume", "session.remove"}
+
+
+def test_terminals_are_for_this_user_alone() -> None:
+    requests = [request for request in REQUESTS.values() if request.SERVICE == "terma"]
+    assert len(requests) > 20
+    assert all(request.IS_LOCAL for request in requests)
 
 
 def test_messages_cannot_be_changed() -> None:

@@ -299,11 +299,14 @@ def test_the_kernel_tells_who_a_real_stranger_is(tekton_home: Path) -> None:
 def test_the_credentials_of_other_systems_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unix:
         def getsockopt(self, level: int, option: int, size: int) -> bytes:
-            assert (level, option) == (0, 1)
+            assert level == 0
+            if option == 2:
+                return (77).to_bytes(4, sys.byteorder)
+            assert option == 1
             return b"\0\0\0\0" + (501).to_bytes(4, sys.byteorder) + bytes(size - 8)
 
     monkeypatch.setattr(stream, "_IS_MACOS", True)
-    assert stream._credentials(Unix()) == (501, None)  # type: ignore[arg-type]
+    assert stream._credentials(Unix()) == (501, 77)  # type: ignore[arg-type]
 
 
 def test_a_peer_that_is_gone_before_it_is_served_is_let_go(
