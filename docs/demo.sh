@@ -6,14 +6,17 @@
 # the first that answers and costs nothing).
 set -eu
 
-if ! command -v aish >/dev/null || ! command -v tekton >/dev/null; then
-    echo "demo: aish and tekton are not on the PATH; \`make demo\` sets everything up" >&2
-    exit 1
-fi
+for program in aish tekton terma; do
+    if ! command -v $program >/dev/null; then
+        echo "demo: $program is not on the PATH; \`make demo\` sets everything up" >&2
+        exit 1
+    fi
+done
 
 # Nothing may wait for a terminal, or for a pipe that nobody writes to.
 exec </dev/null
 unset TEKTON_URL TEKTON_TOKEN_FILE TEKTON_TCP_ENABLED TEKTON_ENGRAM_ENABLED TEKTON_DEBUG
+unset TEKTON_TERMA_RECORD TEKTON_TERMA_SHELL AISH_PROMPT
 
 # A socket's path is short, so this is not in $TMPDIR.
 TEKTON_HOME=$(mktemp -d /tmp/tekton-demo.XXXXXX)
@@ -21,7 +24,7 @@ export TEKTON_HOME
 leave() {
     status=$?
     trap - EXIT
-    tekton down >/dev/null 2>&1 || status=1
+    tekton down --all >/dev/null 2>&1 || status=1
     rm -rf "$TEKTON_HOME"
     exit $status
 }
@@ -98,7 +101,27 @@ show 'aish history'
 complete=$(aish history --json | grep -c '"status": "complete"') || true
 [ "$complete" = $turns ] || fail "$complete of $turns answers are complete"
 
-show 'tekton down'
+say 'Terminals with names, which no window holds: one with a shell, one with a program.'
+show 'terma new alice --role coding --shell bash'
+show "terma new bob -- sh -c 'echo bob is here; exec cat'"
+say 'What is typed into alice here, you would type yourself after `terma attach alice`.'
+show "terma send alice --enter 'echo \$((6 * 7)); terma message bob,user \"the answer is 42\"'"
+tries=0
+until terma inbox user --json | grep -q '"text"'; do
+    tries=$((tries + 1))
+    [ $tries -lt 100 ] || fail 'nothing came from alice'
+    sleep 0.1
+done
+show 'terma inbox'
+show 'terma list'
+say 'The hub may come and go; terminals, and what they have shown, stay.'
+show 'tekton restart -q'
+show 'terma log alice --grep "^42"'
+say 'What alice has put out is played again; `terma replay alice` takes its time for it.'
+show 'terma replay alice --speed 0'
+
+echo
+show 'tekton down --all'
 
 if [ $has_model = no ]; then
     if command -v ollama >/dev/null; then

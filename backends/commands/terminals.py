@@ -80,7 +80,7 @@ def living(paths: Paths, found: Terminals | None) -> str:
     if found is None:
         pid = host_pid(paths)
         return f"terminals live on, held by ptyhost (pid {pid}); {end} them too" if pid else ""
-    number = sum(one.pid > 0 for one in found.terminals)
+    number = sum(one.pid is not None for one in found.terminals)
     if number > 1:
         return f"{number} terminals live on; {end} them too"
     return f"1 terminal lives on; {end} it too" if number else ""

@@ -5,56 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backends.protocol.messages import Request
+from backends.protocol.rows import ChangedRow as ChangedRow
+from backends.protocol.rows import Row as Row
+from backends.protocol.rows import Run as Run
+from backends.protocol.rows import Screen as Screen
 from backends.protocol.terminals import TerminalEnd
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Text of one look within a row.
-
-    Colours are a number of the palette as text (`"1"` is red), or `#rrggbb`; `None` is the
-    terminal's own. `attributes` are of: bold, faint, italic, underline, blink, inverse,
-    invisible, strikethrough, overline. `link` is where it leads.
-    """
-
-    text: str
-    foreground: str | None = None
-    background: str | None = None
-    attributes: tuple[str, ...] = ()
-    link: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A row of a screen, without the blanks at its end; `wraps` goes on in the next row."""
-
-    runs: tuple[Run, ...] = ()
-    wraps: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Screen:
-    """What a terminal shows at `offset`.
-
-    `lines` are as many as there are `rows`; `scrollback` are those above, oldest first, as many
-    as were asked for. The cursor is counted from 0, and is at `columns` where the next character
-    wraps. `engine` has worked it out; `warning` tells what a person should know of that.
-    """
-
-    offset: int
-    columns: int
-    rows: int
-    lines: tuple[Row, ...]
-    scrollback: tuple[Row, ...] = ()
-    scrollback_rows: int = 0
-    """How many rows there are above, whatever was asked for."""
-    cursor_column: int = 0
-    cursor_row: int = 0
-    cursor_is_visible: bool = True
-    title: str = ""
-    is_alternate: bool = False
-    engine: str = ""
-    warning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +23,6 @@ class ShowScreen(Request[Screen]):
 
     name: str
     scrollback: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangedRow:
-    """A row of a screen that is another one now, counted from 0."""
-
-    index: int
-    row: Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +99,11 @@ class ReadLog(Request[LogEnd]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogLine:
-    """A line as it was shown, when it was complete, and where in the log that was."""
+class LogGroup:
+    """Lines as they were shown: `text` has a line feed between them.
+
+    All were complete at `at`, and lie before `offset` in the log.
+    """
 
     at: float
     offset: int
@@ -162,9 +112,9 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class LogLines:
-    """Some lines, in the order in which they were put out."""
+    """Some lines, in the order in which they were put out; each group has a time of its own."""
 
-    lines: tuple[LogLine, ...]
+    groups: tuple[LogGroup, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

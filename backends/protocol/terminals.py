@@ -48,7 +48,7 @@ class TerminalInfo:
     `state` is as `source` tells it (`prompt mark`, `foreground process`, `output`, `bell`,
     `notification`, `ptyhost`) since `state_since`, and `detail` says more of it: the command that
     runs, the exit status, why it is lost. `active_at` is the time of its last output or input.
-    Bytes from `oldest` up to `end` are in its log. `pid` is 0 where nothing runs. `warning` is
+    Bytes from `oldest` up to `end` are in its log. `pid` is `None` where nothing runs. `warning` is
     what a person should know: a simpler screen engine, a recording that has stopped.
     """
 
@@ -61,7 +61,7 @@ class TerminalInfo:
     state_since: float = 0.0
     detail: str | None = None
     unread: int = 0
-    pid: int = 0
+    pid: int | None = None
     command: tuple[str, ...] = ()
     folder: str = ""
     worktree: Worktree | None = None

@@ -111,17 +111,20 @@ def _list(request: ReadInbox, as_json: bool) -> None:
 
 def _watch(name: str | None, as_json: bool) -> None:
     from backends.client.blocking import BlockingTekton
+    from terma.patience import patiently
 
-    is_first = True
     with BlockingTekton(is_local=True) as tekton:
-        for item in tekton.stream(WatchInbox(name=name)):
+        told: set[str] = set()
+        for item in patiently(lambda: tekton.stream(WatchInbox(name=name)), "messages"):
             if isinstance(item, Ack):
                 return
+            if item.id in told:
+                continue  # a hub that is back begins with all that is open
             if as_json:
                 print(json.dumps(schema.encode(item)), flush=True)
-                continue
-            print(("" if is_first else "\n") + as_text(item, time.time()), flush=True)
-            is_first = False
+            else:
+                print(("\n" if told else "") + as_text(item, time.time()), flush=True)
+            told.add(item.id)
 
 
 def as_text(message: Message, now: float) -> str:

@@ -19,7 +19,7 @@ from terma.options import Debug, Json, Name
 from terma.times import read_span, show_time
 
 if TYPE_CHECKING:
-    from backends.protocol.screens import LogLine, ReadLines
+    from backends.protocol.screens import LogGroup, ReadLines
     from terma.recorded import Frame
 
 _SETTLED_S = 0.05
@@ -84,8 +84,8 @@ def log(
     if follow:
         _follow(request, pattern, lines)
         return
-    for line in _read(request):
-        lines.show(line)
+    for group in _read(request):
+        lines.show(group)
 
 
 def _compile(pattern: str, ignores_case: bool) -> re.Pattern[str]:
@@ -108,15 +108,24 @@ class _Lines:
         self._has_times = has_times
         self._is_json = is_json
 
-    def show(self, line: LogLine) -> None:
-        """Print one."""
+    def show(self, group: LogGroup) -> None:
+        """Print those of a group."""
+        lines = group.text.split("\n")
         if self._is_json:
-            print(json.dumps({"at": line.at, "offset": line.offset, "text": line.text}))
+            for text in lines:
+                print(json.dumps({"at": group.at, "offset": group.offset, "text": text}))
             return
-        text = clean_line(line.text)
+        if not _is_clean(group.text):
+            lines = list(map(clean_line, lines))
         if self._pattern is not None:
-            text = mark(text, self._pattern)
-        print(f"{paint(show_time(line.at), DIM)}  {text}" if self._has_times else text)
+            lines = [mark(text, self._pattern) for text in lines]
+        before = f"{paint(show_time(group.at), DIM)}  " if self._has_times else ""
+        print(before + f"\n{before}".join(lines))
+
+
+def _is_clean(text: str) -> bool:
+    """Tell whether cleaning would change nothing but line feeds; it is slow."""
+    return text.isascii() and text.replace("\n", "").isprintable()
 
 
 def mark(text: str, pattern: re.Pattern[str]) -> str:
@@ -124,14 +133,14 @@ def mark(text: str, pattern: re.Pattern[str]) -> str:
     return pattern.sub(lambda found: f"\x1b[1;{RED}m{found[0]}\x1b[0m" if found[0] else "", text)
 
 
-def _read(request: ReadLines) -> Iterator[LogLine]:
+def _read(request: ReadLines) -> Iterator[LogGroup]:
     from backends.client.blocking import BlockingTekton
     from backends.protocol.screens import LogLines
 
     with BlockingTekton(is_local=True) as tekton:
         for item in tekton.stream(request):
             if isinstance(item, LogLines):
-                yield from item.lines
+                yield from item.groups
 
 
 def _follow(request: ReadLines, pattern: re.Pattern[str] | None, shown: _Lines) -> None:
@@ -141,8 +150,8 @@ def _follow(request: ReadLines, pattern: re.Pattern[str] | None, shown: _Lines) 
     parting = time.time() - _SETTLED_S
     offset = max(_end_of(request.name) - _RUN_UP, 0)
     before = parting if request.until is None else min(parting, request.until)
-    for line in _read(replace(request, until=before)):
-        shown.show(line)
+    for group in _read(replace(request, until=before)):
+        shown.show(group)
     sys.stdout.flush()
     news = read_frames(request.name, request.since, request.until, offset, follows=True)
     for line in _lines_of(news):
@@ -160,9 +169,9 @@ def _end_of(name: str) -> int:
         return tekton.call(ListTerminals(name=name)).terminals[0].end
 
 
-def _lines_of(frames: Iterator[Frame]) -> Iterator[LogLine]:
-    """Yield the lines of an output as they become complete."""
-    from backends.protocol.screens import LogLine
+def _lines_of(frames: Iterator[Frame]) -> Iterator[LogGroup]:
+    """Yield the lines of an output, each by itself, as they become complete."""
+    from backends.protocol.screens import LogGroup
     from terma.lines import Lines
 
     lines = Lines()
@@ -170,9 +179,9 @@ def _lines_of(frames: Iterator[Frame]) -> Iterator[LogLine]:
     for frame in frames:
         at, end = frame.at, frame.end
         for text in lines.feed(frame.data, frame.columns):
-            yield LogLine(at=at, offset=end, text=text)
+            yield LogGroup(at=at, offset=end, text=text)
     for text in lines.finish():
-        yield LogLine(at=at, offset=end, text=text)
+        yield LogGroup(at=at, offset=end, text=text)
 
 
 def _pour(name: str, since: float | None, until: float | None, follows: bool, force: bool) -> None:

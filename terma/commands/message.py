@@ -13,7 +13,7 @@ import typer
 
 from backends.cleaning import clean
 from backends.console import ago, die_of, say
-from backends.errors import NotFound, TektonError, TimedOut, UsageError
+from backends.errors import CannotConnect, NotFound, TektonError, TimedOut, UsageError
 from backends.protocol import schema
 from backends.protocol.mailboxes import (
     Deliveries,
@@ -27,6 +27,7 @@ from terma.options import Debug
 if TYPE_CHECKING:
     from backends.protocol.mailboxes import Sent
 
+_TRY_EVERY_S = 0.1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LENGTH = re.compile(r"(?:[0-9]{1,7}[smhdw])+")
 
@@ -200,14 +201,25 @@ async def _follow(sent: Sent, timeout_s: float | None, streams: bool) -> tuple[D
 
     from backends.client.tekton import Tekton
 
+    printed: set[str] = set()
+    is_told = False
     async with Tekton(is_local=True) as tekton:
         try:
             async with asyncio.timeout(timeout_s):
-                async for item in tekton.stream(FollowMessage(id=sent.id, waits=True)):
-                    if isinstance(item, Deliveries):
-                        return item, False
-                    if streams and item.state is MessageState.ANSWERED:
-                        _print(item, is_alone=len(sent.recipients) == 1)
+                while True:
+                    try:
+                        async for item in tekton.stream(FollowMessage(id=sent.id, waits=True)):
+                            if isinstance(item, Deliveries):
+                                return item, False
+                            is_new = item.recipient not in printed
+                            if streams and is_new and item.state is MessageState.ANSWERED:
+                                _print(item, is_alone=len(sent.recipients) == 1)
+                                printed.add(item.recipient)
+                    except CannotConnect:
+                        if not is_told:
+                            say("the hub is gone; waiting for it (`tekton up` starts it)")
+                        is_told = True
+                        await asyncio.sleep(_TRY_EVERY_S)
         except TimeoutError:
             pass  # how it stands is told
         return await tekton.call(FollowMessage(id=sent.id)), True
@@ -236,6 +248,9 @@ def _why_none(missing: list[Message]) -> TektonError:
     if expired:
         return TimedOut(f"the message expired before {' and '.join(expired)} had answered")
     names = " and ".join(one.recipient for one in missing)
+    if any(one.state in (MessageState.QUEUED, MessageState.SHOWN) for one in missing):
+        reason = f"nothing runs in {names} that could answer; the message waits there"
+        return NotFound(reason, f"`terma restore {missing[0].recipient}` runs it anew")
     return NotFound(f"{names} closed before there was an answer", "`terma list` shows who is there")
 
 

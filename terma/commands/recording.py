@@ -111,9 +111,10 @@ def _text(name: str, since: float | None, until: float | None) -> Parts:
 
     with BlockingTekton(is_local=True) as tekton:
         for item in tekton.stream(ReadLines(name=name, since=since, until=until)):
-            if isinstance(item, LogLines) and item.lines:
-                shown = "".join(f"{clean_line(line.text)}\n" for line in item.lines)
-                yield shown.encode("utf-8", "replace"), item.lines[-1].offset
+            if isinstance(item, LogLines) and item.groups:
+                lines = [line for group in item.groups for line in group.text.split("\n")]
+                shown = "".join(f"{clean_line(line)}\n" for line in lines)
+                yield shown.encode("utf-8", "replace"), item.groups[-1].offset
 
 
 @contextmanager

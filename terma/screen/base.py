@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from backends.protocol.screens import Screen
+from backends.protocol.rows import Screen
 
 
 class ScreenEngine(Protocol):
@@ -26,10 +26,26 @@ class ScreenEngine(Protocol):
         """Return the rows that have left the screen at its top since the last call.
 
         As text, oldest first, each with whether it goes on in the next; what is erased is in none.
+        There are no blanks at the end of a line.
         """
 
     def visible(self) -> Sequence[tuple[str, bool]]:
         """Return the rows on the primary screen, but for those that `scrolled` has returned."""
+
+    def passed(self) -> int | None:
+        """Return how many rows above the cursor's `scrolled` has not returned.
+
+        While the alternate screen is shown, nobody knows.
+        """
+
+    def place(self) -> tuple[int, int, bool]:
+        """Return the cursor's column and row, and whether the alternate screen is shown."""
+
+    def is_plain(self) -> bool:
+        """Tell whether text and line ends are shown just as they come.
+
+        So there are no margins, no other characters than those meant, and nothing has begun.
+        """
 
     def repaint(self) -> bytes:
         """Return what brings a real terminal of this size, whatever it shows, to this state.

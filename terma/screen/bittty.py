@@ -14,7 +14,7 @@ from bittty.video import Cell, Line  # type: ignore[import-untyped]
 from wcwidth import wcwidth
 
 from backends.cleaning import clean_line
-from backends.protocol.screens import Screen
+from backends.protocol.rows import Screen
 from terma.screen import paint
 from terma.screen.look import PLAIN, UNDERLINES, CellRow, Look, joined
 
@@ -125,6 +125,30 @@ class BitttyEngine:
         """Return the rows on the primary screen."""
         page = self._board.blitter.pages[self._board.blitter.shown_page]
         return [(row.text(), row.wraps) for row in self._page(page)]
+
+    def passed(self) -> int | None:
+        """Return how many rows above the cursor's `scrolled` has not returned."""
+        if self._board.blitter.in_alt_screen:
+            return None
+        return min(self._new, len(self._above)) + int(self._board.cursor.y)
+
+    def place(self) -> tuple[int, int, bool]:
+        """Return the cursor's column and row, and whether the alternate screen is shown."""
+        cursor = self._board.cursor
+        return cursor.display_x, cursor.y, self._board.blitter.in_alt_screen
+
+    def is_plain(self) -> bool:
+        """Tell whether text and line ends are shown just as they come."""
+        board, blitter = self._board, self._board.blitter
+        is_whole = (blitter.scroll_top, blitter.scroll_bottom) == (0, board.height - 1)
+        return (
+            is_whole
+            and not blitter.in_alt_screen
+            and self._mode(paint.WRAP)
+            and not self._mode(paint.INSERT, is_private=False)
+            and not self._mode(paint.MARGINS)
+            and not self._after()
+        )
 
     def repaint(self) -> bytes:
         """Return what brings a real terminal of this size to this state."""
@@ -243,8 +267,9 @@ class BitttyEngine:
             return line
         cells = line.cells
         end = len(cells)
-        while end and cells[end - 1][1] == " " and cells[end - 1][0] == _UNSTYLED:
-            end -= 1
+        if not line.wrapped:
+            while end and cells[end - 1][1] == " " and cells[end - 1][0] == _UNSTYLED:
+                end -= 1
         is_full = bool(cells) and (end == len(cells) or line.wrapped)
         return CellRow(spans=self._spans(cells[:end]), wraps=line.wrapped, is_full=is_full)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backends.cleaning import clean_line
-from backends.protocol.screens import Screen
+from backends.protocol.rows import Screen
 from terma.screen import ghostty_calls as calls
 from terma.screen import paint
 from terma.screen.ghostty_calls import allocated, check, ffi, init_sized, lib
@@ -134,10 +134,10 @@ class GhosttyEngine:
             return [(row.text(), row.wraps) for row in rows]
         return self._texts.visible()
 
-    def passed(self) -> int:
+    def passed(self) -> int | None:
         """Return how many rows above the cursor's `scrolled` has not returned."""
         if self._is_alternate():
-            return 0
+            return None
         row = calls.above(self._terminal) + int(self._get("cursor_y"))
         return max(row - self._texts.untaken(), 0)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from backends.cleaning import clean
-from backends.protocol.screens import Row, Run
+from backends.protocol.rows import Row, Run
 
 UNDERLINES = ("", "single", "double", "curly", "dotted", "dashed")
 """Kinds of underline by their number in SGR 4:N; the first is none."""
@@ -86,10 +86,10 @@ class CellRow:
     is_full: bool = False
 
     def row(self) -> Row:
-        """Return the row for readers: printable text only, no blanks at its end."""
+        """Return the row for readers: printable text only, no blanks at the end of a line."""
         runs: list[Run] = []
         last = PLAIN
-        for text, look in trimmed(self.spans):
+        for text, look in self.spans if self.wraps else trimmed(self.spans):
             # What nobody can see of a blank differs between engines: it goes with what is before.
             blanks = len(text) - len(text.lstrip(" "))
             if blanks and on_blanks(look) == on_blanks(last):
@@ -101,8 +101,9 @@ class CellRow:
         return Row(runs=tuple(runs), wraps=self.wraps)
 
     def text(self) -> str:
-        """Return the row's printable text."""
-        return printable("".join(text for text, _ in self.spans)).rstrip(" ")
+        """Return the row's printable text, without blanks at the end of a line."""
+        text = printable("".join(text for text, _ in self.spans))
+        return text if self.wraps else text.rstrip(" ")
 
 
 def printable(text: str) -> str:

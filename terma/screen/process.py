@@ -48,6 +48,7 @@ class WorkerProcess:
         self._watch: asyncio.Task[str] | None = None
         self._is_closing = False
         self._is_hung = False
+        self._ready = 0  # the life that has all imported
 
     @property
     def pid(self) -> int:
@@ -58,6 +59,19 @@ class WorkerProcess:
     def is_running(self) -> bool:
         """Whether there is a process that holds what this life was given."""
         return self._watch is not None and not self._watch.done()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answers at once."""
+        return self.is_running and self._ready == self.generation
+
+    async def prepare(self) -> None:
+        """Have it ready before it is needed.
+
+        Raises:
+            WorkerDied: It ended.
+        """
+        await self.ask({"do": "prepare", "id": ""})
 
     async def ask(
         self, head: dict[str, Any], data: bytes = b"", generation: int = 0
@@ -77,12 +91,13 @@ class WorkerProcess:
     async def close(self) -> None:
         """End the process."""
         self._is_closing = True
-        if self._process is None or self._watch is None:
-            return
         if self._writer is not None:
             self._writer.close()
-        await self._end()
-        await self._watch
+        async with self._lock:  # who was asking sees that it has ended
+            if self._writer is not None and self._watch is not None:
+                self._writer.close()
+                await self._end()
+                await self._watch
 
     async def _end(self) -> None:
         """Kill what has closed its socket, or should, unless it ends by itself."""
@@ -100,9 +115,13 @@ class WorkerProcess:
                 raise WorkerDied("it has ended before", is_over=True)
             if not self.is_running:
                 await self._start()
+                if self._is_closing:
+                    raise WorkerDied("it has ended before", is_over=True)
             try:
                 async with asyncio.timeout(ANSWER_S * (1 + len(data) / wire.MAX_DATA)):
-                    return await self._exchange(head, data)
+                    answer = await self._exchange(head, data)
+                    self._ready = self.generation
+                    return answer
             except TimeoutError:
                 self._is_hung = True
                 self._kill()

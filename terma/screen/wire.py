@@ -10,7 +10,7 @@ import json
 import struct
 from typing import Any
 
-from backends.protocol.screens import ChangedRow, Row, Run, Screen
+from backends.protocol.rows import ChangedRow, Row, Run, Screen
 
 LENGTHS = struct.Struct(">II")
 

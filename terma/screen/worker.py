@@ -6,6 +6,7 @@ again. It ends with its hub: at the end of its standard input, which is the sock
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import sys
@@ -13,10 +14,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from backends.protocol.screens import Screen
+from backends.protocol.rows import Screen
 from terma.screen import wire
 from terma.screen.base import ScreenEngine
-from terma.screen.rendering import KEPT_ROWS, Renderer
+from terma.screen.rendering import KEPT_ROWS, Lines, Renderer
+from terma.screen.search import Search, TooSlow
 
 MAX_MEMORY = 2 << 30
 """Bytes of address space: an engine that goes mad must not take the machine with it."""
@@ -36,6 +38,7 @@ class Terminal:
         self.scrollback = scrollback
         self.seen: dict[int, Screen] = {}
         self.renderer: Renderer | None = None
+        self.search = Search(None, False, 0)
 
     def resize(self, columns: int, rows: int) -> bool:
         """Take a size; tell whether it is another one."""
@@ -55,7 +58,7 @@ class Worker:
             str, Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
         ] = {
             name: getattr(self, f"_{name}")
-            for name in "load feed show changes forget repaint dump drop lines".split()
+            for name in "prepare load feed show changes forget repaint dump drop lines".split()
         }
 
     def answer(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -68,6 +71,11 @@ class Worker:
             if terminal is not None:
                 terminal.engine.close()
             return {"failed": reason[:500]}, b""
+
+    def _prepare(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Have all that takes a while done before anybody waits for it."""
+        new_engine("ghostty", 2, 2, 0).close()
+        return {}, b""
 
     def _load(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         self._drop(head, b"")
@@ -83,7 +91,8 @@ class Worker:
                 return {"broken": str(error)[:500]}, b""
         terminal = Terminal(engine, (columns, rows), scrollback)
         if head.get("is_log"):
-            terminal.renderer = Renderer(engine)
+            terminal.renderer = Renderer(engine, rows)
+            terminal.search = Search(head["pattern"], head["ignores_case"], head["limit"])
         self._terminals[head["id"]] = terminal
         return {"engine": engine.NAME}, b""
 
@@ -140,17 +149,26 @@ class Worker:
         terminal = self._terminals[head["id"]]
         renderer = terminal.renderer
         assert renderer is not None
-        lines: list[tuple[float, int, str]] = []
+        found: list[Lines] = []
         start = 0
-        for offset, at, columns, rows, length in head["parts"]:
-            if terminal.size != (columns, rows):
-                terminal.size = (columns, rows)
-                lines += renderer.resize(columns, rows)
-            lines += renderer.feed(offset, at, data[start : start + length])
-            start += length
+        for size, parts in itertools.groupby(head["parts"], lambda part: (part[2], part[3])):
+            if terminal.size != size:
+                terminal.size = size
+                found += renderer.resize(*size)
+            of_size = list(parts)
+            end = start + sum(part[4] for part in of_size)
+            found += renderer.feed([(part[0], part[1]) for part in of_size], data[start:end])
+            start = end
         if head["is_last"]:
-            lines += renderer.finish()
-        return {"lines": lines}, b""
+            found += renderer.finish()
+        try:
+            wanted, over = terminal.search.pick(found)
+        except TooSlow:
+            return {"too_slow": True}, b""
+        return {
+            "lines": [(at, end, "\n".join(texts)) for at, end, texts in wanted],
+            "over": over,
+        }, b""
 
 
 def new_engine(name: str, columns: int, rows: int, scrollback: int) -> ScreenEngine:

@@ -15,6 +15,9 @@ from backends.service.ci import CIService, Finished, user_text
 from terma.service.mailbox import Mailboxes
 from terma.service.terminal import Terminal
 
+KIND = "terminal"
+"""What `aish list` calls such a CI."""
+
 
 class TerminalCI(CIService):
     """What runs in a terminal and reads its messages."""
@@ -36,7 +39,7 @@ class TerminalCI(CIService):
         """Describe it: its model is whoever answers in the terminal."""
         return dataclasses.replace(
             await super().describe(),
-            kind="terminal",
+            kind=KIND,
             role=", ".join(self._terminal.stored.roles),
             model=self._model,
             note="answers from its terminal",

@@ -396,6 +396,14 @@ def _move(
     return changes
 
 
+def clean(before: float, connection: Connection) -> None:
+    """Delete what has ended before a time, and messages that are in no mailbox then."""
+    has_ended = (deliveries.c.ended_at < before, ~_is_open)
+    connection.execute(delete(deliveries).where(*has_ended))
+    kept = select(deliveries.c.message)
+    connection.execute(delete(messages).where(messages.c.id.not_in(kept)))
+
+
 def forget(mailbox: str, connection: Connection) -> None:
     """Delete a mailbox, and the messages that are in no other one."""
     its = select(deliveries.c.message).where(deliveries.c.mailbox == mailbox)

@@ -32,7 +32,8 @@ SIMPLE_BYTES = 8 << 20
 """Of a longer log the simple engine, which is slow, reads the end only."""
 
 SIMPLE_TAIL = 4 << 20
-_WORTH_STORING = 64 << 10
+WORTH_STORING = 64 << 10
+"""Bytes of output since the last snapshot that are worth another one."""
 
 
 class Source(Protocol):
@@ -72,6 +73,8 @@ class Emulation:
         self.lock = asyncio.Lock()
         self.watchers: dict[int, asyncio.Event] = {}
         self.looked_at = 0.0
+        self.users = 0
+        """How many have it for themselves, or wait for that."""
         self.engine = FAST
         self.warning: str | None = None
         self.fed = 0
@@ -268,11 +271,13 @@ class Emulation:
             return None
         return self.end - max(self._stored, self._considered)
 
-    async def save(self, at_least: int = _WORTH_STORING) -> None:
+    async def save(self, at_least: int = WORTH_STORING) -> None:
         """Store what the worker holds, if so many bytes have come since the last snapshot."""
-        self._considered = self.end
         is_little = self.fed - (self._stored or 0) < at_least
-        if self.worker is None or (self.is_recorded and is_little):
+        if is_little and self.is_recorded:
+            return
+        self._considered = self.end
+        if self.worker is None:
             return
         answer, state = await self.ask("dump")
         snapshot = Snapshot(
@@ -300,10 +305,10 @@ class Emulation:
         if folder is not None:
             await asyncio.to_thread(snapshots.remove, folder)
 
-    async def freeze(self) -> None:
-        """Have it stored, and the worker drop it."""
+    async def freeze(self, at_least: int = WORTH_STORING) -> None:
+        """Have it stored if so many bytes have come since the last time, and the worker drop it."""
         if self.worker is not None:
-            await self.save()
+            await self.save(at_least)
             await self.ask("drop")
         self.let_go()
 

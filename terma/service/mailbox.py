@@ -79,6 +79,8 @@ class Mailboxes:
         self._next_expiry: float | None = None
         self._has_earlier = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
+        self.can_answer: Callable[[str], bool] = lambda mailbox: True
+        """Asked whether anything runs that could answer from a mailbox."""
         self.on_change: Callable[[str, Message], None] = _ignore
         """Called with a mailbox and a message that is new there or in another state.
 
@@ -242,7 +244,8 @@ class Mailboxes:
         """Yield how a message stands; first, with `waits`, what becomes of it until it has ended.
 
         Each recipient's message comes when its state is another one than queued, or than it was.
-        It has ended with those who have answered, or closed, and where it has expired. The texts
+        It has ended with those who have answered, or closed, or in whom nothing runs that could
+        answer, and where it has expired. The texts
         are left out of `Deliveries` as far as a message of the protocol cannot carry them.
 
         Raises:
@@ -253,7 +256,8 @@ class Mailboxes:
             while True:
                 bell.clear()
                 await self._expire_due()
-                found, has_ended = await self._database.read(partial(_stand, id))
+                found, open_in = await self._database.read(partial(_stand, id))
+                has_ended = not any(map(self.can_answer, open_in))
                 if not found and not told:
                     raise NotFound(f"there is no message {id!r}", "`terma inbox --all` shows yours")
                 for message in found if waits else ():
@@ -296,6 +300,14 @@ class Mailboxes:
             pass
         self._former = await self._database.read(deliveries.names_of_closed)
         self._wake_all()
+
+    def look_again(self) -> None:
+        """Have those look again who wait for an answer: what could give it may have ended."""
+        self._wake_all()
+
+    async def clean(self, before: float) -> None:
+        """Delete messages that have ended before a time (seconds since the epoch)."""
+        await self._database.write(partial(deliveries.clean, before))
 
     async def forget(self, mailbox: str) -> None:
         """Delete a mailbox, and what is in no other; `Database.scrub` has to follow."""
@@ -420,14 +432,11 @@ def _look(mailbox: str, last: int, connection: Connection) -> tuple[list[Message
     return found, deliveries.is_open(mailbox, connection)
 
 
-def _stand(id_: str, connection: Connection) -> tuple[list[Message], bool]:
-    """Return how a message stands, and whether nothing more will become of it."""
+def _stand(id_: str, connection: Connection) -> tuple[list[Message], list[str]]:
+    """Return how a message stands, and in which mailboxes more may become of it."""
     found = deliveries.standing(id_, connection)
-    ended = (
-        message.state in _ENDED or not deliveries.is_open(message.recipient, connection)
-        for message in found
-    )
-    return found, all(ended)
+    waiting = [message.recipient for message in found if message.state not in _ENDED]
+    return found, [mailbox for mailbox in waiting if deliveries.is_open(mailbox, connection)]
 
 
 def _check_text(text: str) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+import dataclasses
+import itertools
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from backends.protocol.screens import LogEnd, LogLine
+from backends.errors import UsageError
+from backends.protocol.screens import LogEnd, LogGroup, LogLines
 from terma.service.piece import Piece
+from terma.service.rendering import Wanted
+from terma.service.screens import Screens
 from terma.service.terminals import Terminals
 
-_LINES = 200
-"""Lines that are sent together."""
+_GROUPS = 200
+"""Groups of lines that are sent together."""
 
 
 def pieces_between(
@@ -55,20 +62,57 @@ def log_end(terminals: Terminals, id_: str) -> LogEnd:
     return LogEnd(oldest=log.oldest, end=log.end)
 
 
-async def batches(lines: AsyncGenerator[LogLine, None]) -> AsyncGenerator[list[LogLine], None]:
-    """Yield lines together, as many as a message should carry."""
-    batch: list[LogLine] = []
-    async with aclosing(lines):
-        async for line in lines:
-            batch.append(line)
-            if len(batch) >= _LINES:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+def check_pattern(pattern: str | None) -> None:
+    """Refuse what is no regular expression.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        re.compile(pattern or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(
+            f"{pattern!r} is no regular expression: {error}",
+            "put a backslash before a character that is meant as it stands",
+        ) from error
 
 
-def split(lines: Sequence[LogLine]) -> Iterator[tuple[LogLine, ...]]:
-    """Yield lines in parts that a message should carry."""
-    for begin in range(0, len(lines), _LINES):
-        yield tuple(lines[begin : begin + _LINES])
+async def read_lines(
+    screens: Screens, pieces: AsyncIterator[Piece], id_: str, wanted: Wanted
+) -> AsyncGenerator[LogLines | int, None]:
+    """Yield those lines of a log that are wanted; at last, how many more there were of them.
+
+    Raises:
+        UsageError: The pattern takes too long.
+        TektonError: The log cannot be worked out.
+    """
+    kept: deque[LogGroup] = deque()
+    count = left_out = 0
+    async with aclosing(screens.lines(pieces, id_, wanted)) as found:
+        async for groups, over in found:
+            left_out += over
+            if not wanted.limit:
+                if groups:
+                    yield LogLines(groups=tuple(groups))
+                continue
+            kept.extend(groups)
+            count += sum(map(_size, groups))
+            while (excess := count - wanted.limit) > 0:
+                first = kept.popleft()
+                dropped = min(_size(first), excess)
+                if dropped < _size(first):
+                    kept.appendleft(_without(first, dropped))
+                count -= dropped
+                left_out += dropped
+    for begin in range(0, len(kept), _GROUPS):
+        yield LogLines(groups=tuple(itertools.islice(kept, begin, begin + _GROUPS)))
+    yield left_out
+
+
+def _size(group: LogGroup) -> int:
+    return group.text.count("\n") + 1
+
+
+def _without(group: LogGroup, count: int) -> LogGroup:
+    """Return a group without its first so many lines, of more."""
+    return dataclasses.replace(group, text=group.text.split("\n", count)[count])

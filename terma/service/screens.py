@@ -14,17 +14,24 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from backends.errors import TektonError
-from backends.protocol.screens import LogLine, Screen, ScreenChange
+from backends.protocol.screens import LogGroup, Screen, ScreenChange
 from terma.screen import wire
 from terma.screen.process import WorkerDied, WorkerProcess
-from terma.service.emulation import FAST, Emulation, EngineFailed, Source, batches
+from terma.service.emulation import (
+    FAST,
+    WORTH_STORING,
+    Emulation,
+    EngineFailed,
+    Source,
+    batches,
+)
 from terma.service.piece import Piece
-from terma.service.rendering import Rendering
+from terma.service.rendering import Rendering, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +42,11 @@ UNRECORDED_EVERY = 128 << 10
 """The same for a terminal without a log, of which only its newest output can be read again."""
 
 WARM_PER_WORKER = 16
+"""So many screens are warm at once, unless more are watched."""
+
+COMING_PER_WORKER = 4
+"""So many become warm at once: a worker does one thing at a time, the rest is the disk."""
+
 IDLE_S = 10.0
 """Seconds after the last look until a screen is put away."""
 
@@ -77,26 +89,41 @@ class Screens:
             worker.on_death = self._worker_died
         self._numbers = itertools.count(1)
         self._tending: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
+        self._turns = asyncio.Semaphore(COMING_PER_WORKER * len(self._workers))
+        self._coming: set[Emulation] = set()  # looked at, and not warm before
+        self._released = asyncio.Event()
         self._unwatching: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
     async def close(self) -> None:
         """End the workers; the terminals go on."""
         self._is_closing = True
-        if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.wait((self._tending,))
+        for task in (self._tending, self._preparing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     # -- what terminals do -------------------------------------------------------------------
 
     def opened(self, terminal: str, columns: int, rows: int) -> None:
-        """Take up a terminal, new or known."""
+        """Take up a terminal, new or known; with the first, the workers are started."""
+        if self._preparing is None:
+            self._preparing = asyncio.ensure_future(self._prepare())
         known = self._all.get(terminal)
         if known is None:
             self._all[terminal] = Emulation(terminal, self._source, self._scrollback, columns, rows)
         else:
             known.resized(known.end, columns, rows)
+
+    async def _prepare(self) -> None:
+        """Have the workers ready before somebody looks, one after another."""
+        for worker in self._workers:
+            try:
+                await worker.prepare()
+            except WorkerDied:
+                pass  # it has been told of; who looks has another started
 
     def output(self, terminal: str, offset: int, data: bytes) -> None:
         """Take the next output of a terminal; where nobody looks, this only counts."""
@@ -194,11 +221,8 @@ class Screens:
         """Have a worker read all there is, and ask it; whatever dies of it is replaced."""
         reason = ""
         for _ in range(_ATTEMPTS):
-            if emulation.worker is None:
-                await self._make_room()
-            async with emulation.lock:
+            async with self._place(emulation):
                 emulation.looked_at = time.monotonic()
-                self._tend()
                 try:
                     await emulation.catch_up(emulation.worker or self._emptiest())
                     return await look(emulation)
@@ -247,26 +271,62 @@ class Screens:
         return [emulation for emulation in self._all.values() if emulation.worker is not None]
 
     def _emptiest(self) -> WorkerProcess:
+        ready = [worker for worker in self._workers if worker.is_ready]
         held = [emulation.worker for emulation in self._warm()]
-        return min(self._workers, key=held.count)
+        return min(ready or self._workers, key=held.count)
+
+    @asynccontextmanager
+    async def _place(self, emulation: Emulation) -> AsyncIterator[None]:
+        """Have a terminal's screen for oneself, and room for it to be warm."""
+        emulation.users += 1
+        try:
+            async with emulation.lock:
+                if emulation.worker is not None:
+                    yield
+                    return
+                async with self._turns:
+                    self._coming.add(emulation)
+                    await self._make_room()
+                    yield
+        finally:
+            self._coming.discard(emulation)
+            emulation.users -= 1
+            self._released.set()
+            self._tend()
 
     async def _make_room(self) -> None:
-        """Put away what was looked at least recently, so that one more can be warm."""
-        idle = [one for one in self._warm() if not one.watchers and not one.lock.locked()]
-        over = len(self._warm()) + 1 - WARM_PER_WORKER * len(self._workers)
-        for emulation in sorted(idle, key=lambda one: one.looked_at)[: max(over, 0)]:
-            await self._freeze(emulation)
+        """Put away what was looked at least recently, so that what is coming can be warm."""
+        most = WARM_PER_WORKER * len(self._workers)
+        while len(self._coming.union(warm := self._warm())) > most:
+            unwatched = [one for one in warm if not one.watchers and one not in self._coming]
+            if not unwatched:
+                return
+            idle = [one for one in unwatched if not one.users]
+            if idle:
+                # Of what is little, its log is read again: that is faster than a snapshot.
+                await self._freeze(min(idle, key=lambda one: one.looked_at), SNAPSHOT_EVERY)
+            else:
+                self._released.clear()
+                await self._released.wait()
 
-    async def _freeze(self, emulation: Emulation) -> None:
-        async with emulation.lock:
-            try:
-                await emulation.freeze()
-            except (WorkerDied, EngineFailed) as error:
-                self._blame(emulation, error)
+    async def _freeze(self, emulation: Emulation, at_least: int = WORTH_STORING) -> None:
+        emulation.users += 1
+        try:
+            async with emulation.lock:
+                await emulation.freeze(at_least)
+        except (WorkerDied, EngineFailed) as error:
+            self._blame(emulation, error)
+        finally:
+            emulation.users -= 1
+            self._released.set()
 
     def _tend(self) -> None:
-        if self._tending is None and not self._is_closing:
+        """See to it that what is warm, or needs a snapshot, is looked after."""
+        if self._tending is None and not self._is_closing and self._needs_tending():
             self._tending = asyncio.ensure_future(self._tend_all())
+
+    def _needs_tending(self) -> bool:
+        return bool(self._coming or self._warm()) or any(map(_needs_snapshot, self._all.values()))
 
     async def _tend_all(self) -> None:
         """Put away what nobody looks at, and make snapshots, for as long as there is any of it."""
@@ -279,7 +339,7 @@ class Screens:
                         await self._freeze(emulation)
                 for emulation in [one for one in self._all.values() if _needs_snapshot(one)]:
                     await self._save(emulation)
-                if not self._warm() and not any(map(_needs_snapshot, self._all.values())):
+                if not self._needs_tending():
                     return
         finally:
             self._tending = None
@@ -293,9 +353,7 @@ class Screens:
         if not _needs_snapshot(emulation) or (is_busy and backlog < _URGENT * SNAPSHOT_EVERY):
             return
         was_warm = emulation.worker is not None
-        if not was_warm:
-            await self._make_room()
-        async with emulation.lock:
+        async with self._place(emulation):
             try:
                 await emulation.catch_up(emulation.worker or self._emptiest())
                 await (emulation.save() if was_warm else emulation.freeze())
@@ -305,24 +363,28 @@ class Screens:
     # -- logs as lines -----------------------------------------------------------------------
 
     async def lines(
-        self, pieces: AsyncIterator[Piece], terminal: str | None = None
-    ) -> AsyncGenerator[LogLine, None]:
-        """Yield a log as the lines that a person has seen, each with when it was complete.
+        self,
+        pieces: AsyncIterator[Piece],
+        terminal: str | None = None,
+        wanted: Wanted = Wanted(),
+    ) -> AsyncGenerator[tuple[list[LogGroup], int], None]:
+        """Yield a log as the lines that a person has seen, and how many are over the limit.
 
-        What its `terminal` is known to need is used from the start.
+        What its `terminal` is known to need is used from the start. The limit is one for what is
+        yielded together, not for all of it.
 
         Raises:
+            UsageError: The pattern takes too long.
             TektonError: It cannot be worked out.
         """
         known = self._all.get(terminal) if terminal is not None else None
-        rendering = Rendering(self._emptiest(), known.engine if known is not None else FAST)
+        engine = known.engine if known is not None else FAST
+        rendering = Rendering(self._emptiest(), engine, wanted)
         try:
             async with aclosing(batches(pieces)) as found:
                 async for batch in found:
-                    for line in await rendering.feed(batch):
-                        yield line
-            for line in await rendering.feed([], is_last=True):
-                yield line
+                    yield await rendering.feed(batch)
+            yield await rendering.feed([], is_last=True)
         finally:
             await rendering.close()
 

@@ -7,8 +7,6 @@ import base64
 import binascii
 import dataclasses
 import logging
-import re
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
@@ -28,10 +26,9 @@ from backends.protocol.mailboxes import (
     Sent,
     WatchInbox,
 )
-from backends.protocol.messages import Ack, ServiceInfo
+from backends.protocol.messages import Ack, Health, ServiceInfo
 from backends.protocol.screens import (
     LogEnd,
-    LogLine,
     LogLines,
     LogPiece,
     ReadLines,
@@ -68,12 +65,19 @@ from backends.runtime import canonical
 from backends.service.base import CALLER, Context, Service, handles
 from terma.service import retention
 from terma.service.attaching import attach, attachment_of, end_of, type_into
-from terma.service.ci import TerminalCI
+from terma.service.ci import KIND, TerminalCI
 from terma.service.directory import resolve
 from terma.service.identity import owner_of, terminal_of
 from terma.service.mailbox import Mailboxes
 from terma.service.opening import set_mail
-from terma.service.reading import batches, follow_log, log_end, pieces_between, split
+from terma.service.reading import (
+    check_pattern,
+    follow_log,
+    log_end,
+    pieces_between,
+    read_lines,
+)
+from terma.service.rendering import Wanted
 from terma.service.store import StoredTerminal, TerminalStore
 from terma.service.tables import HEAD, MIGRATIONS, metadata
 from terma.service.terminal import Terminal
@@ -98,12 +102,15 @@ class Terma(Service):
         self._table = self._terminals.table
         self._mailboxes = Mailboxes(database, context.now, self._name_of)
         self._mailboxes.on_change = self._message_changed
+        self._mailboxes.can_answer = self._runs
+        self._terminals.on_end = lambda _: self._mailboxes.look_again()
         self._cis: dict[str, TerminalCI] = {}
         self._cleaner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the store and find the terminals that are there."""
         private_folder(self.context.paths.terminals)
+        self._clear_records()
         await self._database.open()
         await self._mailboxes.start()
         await self._terminals.start()
@@ -291,27 +298,17 @@ class Terma(Service):
     async def read_lines(self, request: ReadLines) -> AsyncGenerator[LogLines | LogEnd, None]:
         """Stream a log as lines of text."""
         stored = await self._recorded(request.name)
-        flags = re.IGNORECASE if request.ignores_case else 0
-        try:
-            pattern = re.compile(request.pattern, flags) if request.pattern else None
-        except re.error as error:
-            raise UsageError(
-                f"{request.pattern!r} is no regular expression: {error}",
-                "put a backslash before a character that is meant as it stands",
-            ) from error
+        check_pattern(request.pattern)
+        wanted = Wanted(request.pattern, request.ignores_case, max(request.limit, 0))
         pieces = pieces_between(self._terminals, stored.id, request.since, request.until)
-        kept: deque[LogLine] = deque(maxlen=request.limit or None)
         left_out = 0
-        async with aclosing(batches(self._terminals.screens.lines(pieces, stored.id))) as found:
-            async for batch in found:
-                lines = [line for line in batch if not pattern or pattern.search(line.text)]
-                if request.limit:
-                    left_out += max(len(kept) + len(lines) - request.limit, 0)
-                    kept.extend(lines)
-                elif lines:
-                    yield LogLines(lines=tuple(lines))
-        for part in split(list(kept)):
-            yield LogLines(lines=part)
+        screens = self._terminals.screens
+        async with aclosing(read_lines(screens, pieces, stored.id, wanted)) as found:
+            async for lines in found:
+                if isinstance(lines, LogLines):
+                    yield lines
+                else:
+                    left_out = lines
         yield dataclasses.replace(log_end(self._terminals, stored.id), left_out=left_out)
 
     async def _recorded(self, name: str) -> StoredTerminal:
@@ -430,6 +427,17 @@ class Terma(Service):
         terminal = self._table.get(mailbox)
         return terminal.name if terminal else mailbox
 
+    def _runs(self, mailbox: str) -> bool:
+        """Tell whether anything runs that could answer from a mailbox; a person always may."""
+        terminal = self._table.get(mailbox)
+        return mailbox == PERSON or (terminal is not None and terminal.is_running)
+
+    def _clear_records(self) -> None:
+        """Remove the records of CIs in terminals that a hub has left which was killed."""
+        for record in self.context.registry.live_records():
+            if record.kind == KIND and record.health is Health.DEAD:
+                self.context.registry.remove(record.name, is_ci=True)
+
     def _message_changed(self, mailbox: str, message: Message) -> None:
         terminal = self._table.get(mailbox)
         if terminal is not None:
@@ -482,6 +490,8 @@ class Terma(Service):
                     self.context.now(),
                     self.context.config.terma.keep_days,
                 )
+                if days := self.context.config.terma.keep_days:
+                    await self._mailboxes.clean(self.context.now() - days * _DAY_S)
             except TektonError as error:
                 log.error("old logs are left: %s", error.message)
             except OSError as error:

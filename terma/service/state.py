@@ -93,10 +93,13 @@ def with_foreground(seen: Seen, has_marks: bool, is_shell: bool, command: str | 
         is_shell: The terminal's own program is a shell.
         command: What runs in the foreground, `None` where that is the terminal's own program.
     """
-    if seen.state is TerminalState.BUSY and command:
-        source = seen.source if has_marks else "foreground process"
-        return replace(seen, detail=command, source=source)
-    if has_marks or not is_shell or seen.state not in (TerminalState.IDLE, TerminalState.BUSY):
+    if seen.state not in (TerminalState.IDLE, TerminalState.BUSY):
         return seen
-    state = TerminalState.BUSY if command else TerminalState.IDLE
-    return Seen(state, "foreground process", seen.since, command)
+    if has_marks:
+        is_named = seen.state is TerminalState.BUSY and command
+        return replace(seen, detail=command) if is_named else seen
+    if command:
+        return Seen(TerminalState.BUSY, "foreground process", seen.since, command)
+    if is_shell:
+        return Seen(TerminalState.IDLE, "foreground process", seen.since)
+    return seen

@@ -93,7 +93,7 @@ class Terminal:
             state_since=seen.since,
             detail=seen.detail,
             unread=unread,
-            pid=self.pid,
+            pid=self.pid or None,
             command=stored.command,
             folder=stored.folder,
             worktree=stored.worktree,

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class Terminals:
         self._context = context
         self._store = store
         self.table = Table()
+        self.on_end: Callable[[Terminal], None] = lambda terminal: None
+        """Called once nothing runs in a terminal any more."""
         self.screens = Screens(self, context.config.terma.workers, context.config.terma.scrollback)
         self.host = Host(context.paths)
         self.observer = Observer(context, self.table, self.screens)
@@ -421,6 +423,7 @@ class Terminals:
         shown = status if status is not None else status_of(signal)
         detail = f"exit {status}" if status is not None else f"killed by {signal}"
         terminal.end_as(TerminalState.EXITED, at, detail)
+        self.on_end(terminal)
         if terminal.stored.exit_status is not None:
             return
         terminal.stored = dataclasses.replace(
@@ -446,6 +449,7 @@ class Terminals:
             await self._store.save(terminal.stored)
             self.observer.publish(terminal, "lost", reason=reason)
         terminal.end_as(TerminalState.LOST, now, reason)
+        self.on_end(terminal)
         if terminal.stored.is_recorded:
             written = self.log_of(terminal.id)
             terminal.oldest, terminal.end = written.oldest, written.end

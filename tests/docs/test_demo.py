@@ -53,6 +53,17 @@ def processes_of(home: str) -> list[int]:
     return found
 
 
+def ptyhost_of(home: Path) -> list[int]:
+    """The pids of what holds the terminals of a home; it has no environment of that home."""
+    where = str(home / "run" / "ptyhost.sock")
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        is_over = process.info["status"] == psutil.STATUS_ZOMBIE
+        if where in (process.info["cmdline"] or ()) and not is_over:
+            found.append(process.pid)
+    return found
+
+
 def commands(out: str) -> list[str]:
     """The commands that the demo showed."""
     return re.findall(r"^\$ (.+)$", out, re.MULTILINE)
@@ -62,13 +73,44 @@ def test_without_a_model_it_runs_on_the_cis_that_need_none(tekton_home: Path) ->
     status, out, err = end(begin(DEMO, tekton_home))
     assert status == 0, out + err
     shown = commands(out)
-    assert (shown[0], shown[-2:]) == ("tekton up", ["aish history", "tekton down"])
+    assert (shown[0], shown[-1]) == ("tekton up", "tekton down --all")
+    assert shown.index("aish history") < shown.index("terma inbox") < len(shown) - 2
     assert "files changed" in out or "file changed" in out
     assert "Numa says:\n\n**Memory**" in out
     assert "== numa ==" in out
     assert "    ollama pull llama3.2\n" in out
     assert "\x1b" not in out
     assert "error" not in err
+
+
+def test_it_shows_two_terminals_a_message_and_a_replay(tekton_home: Path) -> None:
+    status, out, err = end(begin(DEMO, tekton_home))
+    assert status == 0, out + err
+    assert re.search(r"^\w{8}  from alice, .+, shown\n    the answer is 42$", out, re.MULTILINE)
+    assert re.search(r"^alice +shell +coding +\w+", out, re.MULTILINE)
+    assert re.search(r"^bob +program +- +\w+", out, re.MULTILINE)
+    logged = out.partition("$ terma log alice")[2].splitlines()[1]
+    assert logged == "42"
+    replayed = out.partition("$ terma replay alice --speed 0\n")[2].partition("$ tekton down")[0]
+    assert "echo $((6 * 7))" in replayed
+    assert "closed 2 terminals" in out + err
+
+
+def test_it_leaves_no_terminal_where_it_is_stopped(tekton_home: Path) -> None:
+    process = begin(DEMO, tekton_home)
+    assert process.stdout is not None
+    out = ""
+    while "terma send alice" not in out:
+        line = process.stdout.readline()
+        assert line, "the demo ended before it had terminals"
+        out += line
+    home = Path(re.findall(r"/tmp/tekton-demo\.\w+", out)[0])
+    assert ptyhost_of(home)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 143
+    assert not home.exists()
+    wait_for(lambda: not processes_of(str(home)) and not ptyhost_of(home), "the end of all")
 
 
 def test_it_makes_a_repository_where_there_is_none(tekton_home: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from backends.errors import NotFound
 from backends.paths import find_paths
 from backends.protocol.screens import (
     LogEnd,
-    LogLine,
+    LogGroup,
     LogLines,
     LogPiece,
     ReadLines,
@@ -109,7 +109,7 @@ class Recordings(Service):
             if re.search(request.pattern or "", line.text, flags)
         ]
         if lines:
-            yield LogLines(lines=tuple(lines[-request.limit :]))
+            yield LogLines(groups=tuple(lines[-request.limit :]))
         yield LogEnd(oldest=self.log.oldest, end=self.log.end)
 
     @handles(ShowScreen)
@@ -136,7 +136,7 @@ class Recordings(Service):
             raise NotFound(f"no terminal named {name!r}", "`terma list` shows all")
 
 
-def _lines(log: Log, since: float | None, until: float | None) -> Iterator[LogLine]:
+def _lines(log: Log, since: float | None, until: float | None) -> Iterator[LogGroup]:
     text = b""
     end, at = 0, 0.0
     for piece in log.pieces(since=since, until=until):
@@ -144,14 +144,14 @@ def _lines(log: Log, since: float | None, until: float | None) -> Iterator[LogLi
         end, at = piece.offset, piece.at
         for line in whole:
             end += len(line) + 1
-            yield LogLine(
+            yield LogGroup(
                 at=at, offset=end, text=(text + line).strip(b"\r").decode("utf-8", "replace")
             )
             text = b""
         text += rest
         end += len(rest)
     if text:
-        yield LogLine(at=at, offset=end, text=text.decode("utf-8", "replace"))
+        yield LogGroup(at=at, offset=end, text=text.decode("utf-8", "replace"))
 
 
 @contextmanager

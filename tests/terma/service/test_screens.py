@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from backends.protocol.screens import LogLine, Row, Screen, ScreenChange
+from backends.errors import TektonError, UsageError
+from backends.protocol.screens import LogGroup, Row, Screen, ScreenChange
 from terma.screen import snapshot as snapshots
 from terma.screen.bittty import BitttyEngine
 from terma.screen.ghostty import GhosttyEngine
+from terma.screen.process import WorkerProcess
+from terma.service.emulation import Emulation
 from terma.service.piece import Piece
+from terma.service.reading import read_lines
+from terma.service.rendering import Wanted
 from terma.service.screens import Repaint, Screens
 from tests.terma.screen.recorded import PROGRAMS, mutated, recording
 
@@ -148,13 +153,44 @@ def test_nothing_is_emulated_until_somebody_looks(tmp_path: Path) -> None:
     async def play(stage: Stage) -> None:
         stage.open("one")
         stage.put("one", b"hello\r\n\x1b[31mred")
-        assert stage.pids == []
+        assert not stage.is_warm("one")
         screen = await stage.screens.show("one")
         assert (screen.offset, screen.engine, screen.warning) == (15, "ghostty", None)
         assert text(screen)[:2] == ["hello", "red"]
         assert screen.lines[1].runs[0].foreground == "1"
         stage.put("one", b" more")
         assert text(await stage.screens.show("one"))[1] == "red more"
+
+    on_stage(tmp_path, play)
+
+
+def test_workers_are_there_with_the_first_terminal_and_before_anybody_looks(
+    tmp_path: Path,
+) -> None:
+    async def play(stage: Stage) -> None:
+        workers = stage.screens._workers
+        await asyncio.sleep(0)
+        assert stage.pids == []
+        stage.open("one", "two")
+        await until(lambda: all(worker.is_ready for worker in workers), "they are not ready")
+        pids = stage.pids
+        await stage.screens.show("one")
+        await stage.screens.show("two")
+        assert stage.pids == pids
+        assert [worker.generation for worker in workers] == [1, 1]
+
+    on_stage(tmp_path, play, workers=2)
+
+
+def test_a_hub_that_stops_at_once_leaves_no_worker(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await stage.screens.close()
+        assert stage.pids == []
+        with pytest.raises(TektonError, match="stopped"):
+            await stage.screens.show("one")
 
     on_stage(tmp_path, play)
 
@@ -397,8 +433,76 @@ def test_what_nobody_looks_at_is_put_away(tmp_path: Path) -> None:
         assert stage.is_warm("watched")
         assert text(await stage.screens.show("one"))[0] == "hello"
         await changes.aclose()
+        await until(lambda: stage.screens._tending is None, "it goes on for nothing")
 
     on_stage(tmp_path, play, idle_s=0.05)
+
+
+def test_what_takes_long_to_become_warm_is_put_away_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(stage: Stage) -> None:
+        ticks: list[bool] = []
+        needs_tending = stage.screens._needs_tending
+
+        def noted() -> bool:
+            ticks.append(needs_tending())
+            return ticks[-1]
+
+        monkeypatch.setattr(stage.screens, "_needs_tending", noted)
+        stage.open("before", "one")
+        await stage.screens.show("before")
+        (pid,) = stage.pids
+        os.kill(pid, signal.SIGSTOP)
+        looking = asyncio.ensure_future(stage.screens.show("one"))
+        await until(lambda: stage.screens._workers[0]._lock.locked(), "it is not asked")
+        # Whoever tends has nothing to do meanwhile, for all that is warm is gone.
+        stage.screens._all["before"].let_go()
+        ticks.clear()
+        await until(lambda: len(ticks) > 2, "nobody tends")
+        os.kill(pid, signal.SIGCONT)
+        await looking
+        await until(lambda: not stage.is_warm("one"), "it is still warm")
+
+    on_stage(tmp_path, play, idle_s=0.02)
+
+
+def test_few_are_warm_though_many_look_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    catch_up = Emulation.catch_up
+
+    async def play(stage: Stage) -> None:
+        async def counted(emulation: Emulation, worker: WorkerProcess) -> None:
+            await catch_up(emulation, worker)
+            held.append(len(stage.screens._warm()))
+
+        monkeypatch.setattr(Emulation, "catch_up", counted)
+        names = [f"t{number}" for number in range(100)]
+        stage.open(*names)
+        for name in names:
+            stage.put(name, b"x" * 5000 + b"\r\n" + name.encode())
+        for _ in range(2):
+            screens = await asyncio.gather(*map(stage.screens.show, names))
+            assert [[row for row in text(screen) if row][-1] for screen in screens] == names
+        assert max(held) == 32
+
+    on_stage(tmp_path, play, workers=2)
+
+
+def test_those_that_are_watched_stay_warm(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        names = [f"t{number}" for number in range(18)]
+        stage.open("other", *names)
+        watching = [stage.screens.watch(name) for name in names]
+        await asyncio.gather(*map(anext, watching))
+        await stage.screens.show("other")
+        assert all(map(stage.is_warm, names))
+        for changes in watching:
+            await changes.aclose()
+
+    on_stage(tmp_path, play)
 
 
 def test_few_are_warm_at_once(tmp_path: Path) -> None:
@@ -615,9 +719,25 @@ def test_without_ghostty_all_is_bittty_and_nobody_is_warned(
     on_stage(tmp_path, play)
 
 
-async def lines_of(stage: Stage, terminal: str) -> list[LogLine]:
+async def lines_of(stage: Stage, terminal: str) -> list[LogGroup]:
+    """Return the lines of a log, each by itself."""
     pieces = stage.logs.pieces(terminal, 0)
-    return [line async for line in stage.screens.lines(pieces, terminal)]
+    return [
+        LogGroup(at=group.at, offset=group.offset, text=text)
+        async for groups, _ in stage.screens.lines(pieces, terminal)
+        for group in groups
+        for text in group.text.split("\n")
+    ]
+
+
+async def wanted_of(stage: Stage, terminal: str, wanted: Wanted) -> tuple[list[str], int]:
+    """Return the lines of a log that are wanted, and how many more there were of them."""
+    texts: list[str] = []
+    async for item in read_lines(stage.screens, stage.logs.pieces(terminal, 0), terminal, wanted):
+        if isinstance(item, int):
+            return texts, item
+        texts += [text for group in item.groups for text in group.text.split("\n")]
+    raise AssertionError("it did not tell how many")
 
 
 def test_a_log_is_read_as_the_lines_that_were_seen(tmp_path: Path) -> None:
@@ -654,13 +774,65 @@ def test_a_log_is_read_on_when_its_worker_is_killed(tmp_path: Path) -> None:
         stage.open("one")
         stage.put("one", b"".join(b"line %d\r\n" % number for number in range(60_000)))
         found: list[str] = []
-        async for line in stage.screens.lines(stage.logs.pieces("one", 0)):
+        async for groups, _ in stage.screens.lines(stage.logs.pieces("one", 0)):
             if not found:
                 for pid in stage.pids:
                     os.kill(pid, signal.SIGKILL)
-            found.append(line.text)
+            found += [text for group in groups for text in group.text.split("\n")]
         # Of what was on the screen then, at most a screenful is missing.
         assert found[-1] == "line 59999"
         assert len(found) > 60_000 - 30
+
+    on_stage(tmp_path, play)
+
+
+def test_lines_are_looked_for_and_the_last_are_kept(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        for start in range(0, 60_000, 1000):
+            stage.put("one", b"".join(b"Line %d\r\n" % n for n in range(start, start + 1000)))
+        found = await wanted_of(stage, "one", Wanted(pattern=r"9{4}$"))
+        assert found == ([f"Line {n}9999" for n in ("", 1, 2, 3, 4, 5)], 0)
+        assert await wanted_of(stage, "one", Wanted("^line 5$")) == ([], 0)
+        assert await wanted_of(stage, "one", Wanted("^line 5$", True)) == (["Line 5"], 0)
+        found = await wanted_of(stage, "one", Wanted(limit=2))
+        assert found == (["Line 59998", "Line 59999"], 59_998)
+        texts, left_out = await wanted_of(stage, "one", Wanted("00$", limit=590))
+        assert (texts[0], texts[-1], len(texts), left_out) == ("Line 1000", "Line 59900", 590, 9)
+
+    on_stage(tmp_path, play)
+
+
+def test_a_pattern_that_never_ends_is_given_up_and_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one", "other")
+        stage.put("one", b"a" * 60 + b"!\r\n")
+        stage.put("other", b"other")
+        await stage.screens.show("other")
+        pids = stage.pids
+        with pytest.raises(UsageError, match="the pattern takes too long"):
+            await wanted_of(stage, "one", Wanted("(a+)+$"))
+        assert stage.pids == pids
+        assert stage.is_warm("other")
+        assert stage.screens.warning("one") is None
+        assert await wanted_of(stage, "one", Wanted("a+!$")) == (["a" * 60 + "!"], 0)
+
+    on_stage(tmp_path, play)
+
+
+def test_lines_on_the_screen_have_the_time_at_which_the_cursor_left_them(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[Piece]:
+        offset = 0
+        for number, data in enumerate((b"one\r\ntw", b"o\r\n", b"three\r\n$ ")):
+            yield Piece(offset, 1000.0 + number, 80, 24, data)
+            offset += len(data)
+
+    async def play(stage: Stage) -> None:
+        found = [group async for groups, _ in stage.screens.lines(pieces()) for group in groups]
+        assert [(group.at, group.offset, group.text) for group in found] == [
+            (1000.0, 7, "one"), (1001.0, 10, "two"), (1002.0, 19, "three"), (1002.0, 19, "$"),
+        ]  # fmt: skip
 
     on_stage(tmp_path, play)
