@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from backends.console import say
-from backends.errors import CannotConnect, NotFound, Unauthorized
+from backends.errors import CannotConnect, ConnectionLost, NotFound, Unauthorized
 
 T = TypeVar("T")
 
@@ -37,7 +37,8 @@ def patiently(ask: Callable[[], Iterator[T]], what: str) -> Iterator[T]:
             return
         except Unauthorized:
             raise
-        except CannotConnect:
+        except CannotConnect as error:
+            was_there = was_there or isinstance(error, ConnectionLost)
             if not was_there:
                 raise
             if not back_at:

@@ -433,10 +433,11 @@ class Terma(Service):
         return mailbox == PERSON or (terminal is not None and terminal.is_running)
 
     def _clear_records(self) -> None:
-        """Remove the records of CIs in terminals that a hub has left which was killed."""
+        """Remove what a hub that was killed has left of CIs in terminals."""
         for record in self.context.registry.live_records():
             if record.kind == KIND and record.health is Health.DEAD:
                 self.context.registry.remove(record.name, is_ci=True)
+                self.context.paths.socket(record.name, is_ci=True).unlink(missing_ok=True)
 
     def _message_changed(self, mailbox: str, message: Message) -> None:
         terminal = self._table.get(mailbox)

@@ -528,3 +528,49 @@ def test_a_closed_terminal_keeps_its_log_and_frees_its_name(one_tekton: TektonPr
     assert raw_log(one_tekton, "kept") == b"first\r\n"
     new(one_tekton, "kept", "bash", "-c", "echo second; read")
     wait_for(lambda: raw_log(one_tekton, "kept") == b"second\r\n", "the new one's own")
+
+
+def test_waiting_ends_where_nothing_can_answer_any_more(one_tekton: TektonProcess) -> None:
+    new(one_tekton, "brief", "bash", "-c", "read; exit 0")
+    waiting = one_tekton.begin("message", "brief", "well?", "--wait", program="terma")
+    wait_for(lambda: listed(one_tekton, "brief")["unread"] == 1, "the message is there")
+    do_in(one_tekton, "brief", "")
+    out, err = waiting.communicate(timeout=PATIENCE_S)
+    assert (waiting.returncode, out) == (3, b"")
+    assert b"nothing runs in brief" in err
+    ran = one_tekton.terma("message", "brief", "and now?", "--wait")
+    failed(ran, 3, "nothing runs in brief", "terma restore brief")
+
+
+def test_a_ci_in_a_terminal_is_one_again_after_the_hub_was_killed(tekton: TektonProcess) -> None:
+    new(tekton, "rob")
+    script = tekton.home / "rob.sh"
+    script.write_text(
+        "terma inbox --watch --json | while read -r line; do\n"
+        '  id=$(printf %s "$line" | python3 -c "import json,sys; print(json.load(sys.stdin)[\'id\'])")\n'
+        '  terma reply "$id" "here I am"\n'
+        "done\n"
+    )
+    do_in(tekton, "rob", f"bash {script}")
+    wait_for(lambda: listed(tekton, "rob")["can_answer"], "it can answer")
+    assert tekton.hub is not None
+    end(tekton.hub)
+    tekton.start()
+    wait_for(lambda: listed(tekton, "rob")["can_answer"], "it can answer again")
+    ran = tekton.aish("rob", "are you there?")
+    assert (ran.status, ran.out) == (0, b"here I am\n"), ran.err
+    assert tekton.terma("close", "rob").status == 0
+    new(tekton, "rob")
+
+
+def test_the_name_of_a_dead_ci_in_a_terminal_is_free(tekton: TektonProcess) -> None:
+    new(tekton, "rob")
+    do_in(tekton, "rob", "terma inbox --watch --json")
+    wait_for(lambda: listed(tekton, "rob")["can_answer"], "it can answer")
+    assert tekton.hub is not None
+    end(tekton.hub)
+    tekton.end_terminals()
+    tekton.start()
+    assert "rob" not in {entry["name"] for entry in tekton.aish("list", "--json").json}
+    assert tekton.terma("close", "rob").status == 0
+    new(tekton, "rob")
