@@ -81,6 +81,8 @@ def _why_not(name: str) -> str | None:
         return "a name begins with a letter and does not end with '-'"
     if len(name) > MAX_NAME:
         return f"a name has at most {MAX_NAME} characters, this has {len(name)}"
+    if len(name) == 32 and not name.strip("0123456789abcdef"):
+        return "it looks like the id of a terminal"
     if name in RESERVED:
         return "it is a word of Tekton's own"
     if name in _SERVICES:

@@ -321,8 +321,8 @@ class RestoreTerminals(Request[Restored]):
 class Identity:
     """Who asks: a terminal, or the person (`user`); `known_by` tells how that is known.
 
-    It is `process` (it runs in the terminal), `session`, `ancestor`, `environment`, `token`, or
-    `user` for everybody else.
+    It is `process` (the terminal's own program), `session`, `ancestor`, `token`, or `user` for
+    everybody else.
     """
 
     name: str

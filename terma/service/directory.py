@@ -21,10 +21,11 @@ def find_terminal(terminals: Iterable[Terminal], word: str) -> Terminal:
     """
     known = list(terminals)
     name = canonical(word)
-    for terminal in known:
-        if name == terminal.name or word == terminal.id:
-            return terminal
-    raise no_terminal(name, known)
+    named = next((one for one in known if one.name == name), None)
+    found = named or next((one for one in known if one.id == word), None)
+    if found is None:
+        raise no_terminal(name, known)
+    return found
 
 
 def no_terminal(name: str, known: Iterable[Terminal]) -> NotFound:

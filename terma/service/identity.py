@@ -1,7 +1,7 @@
 """Who asks: a peer that lies in a terminal is that terminal, whatever it says.
 
 The kernel's word on the peer's process goes before everything; a token counts only where that
-tells nothing (a container, another pid namespace).
+tells nothing: a container, another pid namespace, a process that has left its terminal.
 """
 
 from __future__ import annotations
@@ -9,25 +9,23 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 
 _MAX_ANCESTORS = 128
-_INSTANCE = b"TERMA_INSTANCE="
 
 
-def terminal_of(
-    pid: int, leaders: Mapping[int, str], ids: Container[str]
-) -> tuple[str, str] | None:
+def terminal_of(pid: int, leaders: Mapping[int, str]) -> tuple[str, str] | None:
     """Find the terminal that a process lies in.
+
+    Its environment does not count: anybody can write there what they like.
 
     Args:
         pid: The process.
         leaders: The ids of terminals by the pid of their program, which leads its session.
-        ids: The ids of all terminals, for processes that have left their session.
 
     Returns:
-        The terminal's id and how that is known: `process`, `session`, `ancestor` or
-        `environment`; `None` where it lies in none.
+        The terminal's id and how that is known: `process`, `session` or `ancestor`; `None` where
+        it lies in none.
     """
     if pid <= 0:
         return None  # of another pid namespace; to the system it would mean the hub itself
@@ -43,8 +41,7 @@ def terminal_of(
         found = leaders.get(ancestor) or leaders.get(_session_of(ancestor))
         if found is not None:
             return found, "ancestor"
-    instance = _instance_of(pid)
-    return (instance, "environment") if instance in ids else None
+    return None
 
 
 def new_token() -> str:
@@ -91,13 +88,3 @@ def _asked(pid: int) -> int:
         return psutil.Process(pid).ppid()
     except psutil.Error:
         return 0
-
-
-def _instance_of(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            variables = file.read().split(b"\0")
-    except OSError:
-        return ""
-    found = (one.removeprefix(_INSTANCE) for one in variables if one.startswith(_INSTANCE))
-    return next(found, b"").decode("ascii", "replace")

@@ -15,6 +15,7 @@ from typing import Any
 from backends.errors import InvalidMessage, StorageError, UsageError
 from backends.protocol import schema
 from backends.runtime import MAX_NAME
+from terma.service.files import read_regular, write_private
 from terma.service.identity import hash_of
 from terma.service.store import StoredTerminal
 
@@ -22,6 +23,7 @@ TERM = "xterm-256color"
 """What every program is told: what any window that attaches, and our screens, understand."""
 
 _MAX_SIZE = 1000
+_MAX_EXIT = 4096
 
 
 def check_size(columns: int, rows: int) -> None:
@@ -107,7 +109,7 @@ def exit_file(folder: Path) -> Path:
 def read_exit(folder: Path) -> tuple[int | None, str | None, float] | None:
     """Return exit status, signal and time of a program that has ended, if that was written down."""
     try:
-        found = json.loads(exit_file(folder).read_bytes())
+        found = json.loads(read_regular(exit_file(folder), _MAX_EXIT))
         status, signal, at = found.get("status"), found.get("signal"), float(found.get("at", 0.0))
     except (OSError, ValueError, AttributeError, TypeError):
         return None
@@ -136,7 +138,10 @@ def set_mail(folder: Path, waits: bool) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    mail_file(folder).write_bytes(b"1\n" if waits else b"")
+    if waits:
+        write_private(mail_file(folder), b"1\n")
+    else:
+        mail_file(folder).unlink(missing_ok=True)
 
 
 def meta_of(terminal: StoredTerminal) -> Mapping[str, Any]:

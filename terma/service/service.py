@@ -132,7 +132,10 @@ class Terma(Service):
         pid = self._terminals.host.pid
         held = f", held by ptyhost (pid {pid})" if pid else ""
         note = f"{count} terminal{'s' if count != 1 else ''}{held}"
-        return dataclasses.replace(await super().describe(), note=note)
+        trouble = self._terminals.trouble
+        return dataclasses.replace(
+            await super().describe(), note=note, last_error=trouble or self.last_error
+        )
 
     # -- terminals ---------------------------------------------------------------------------
 
@@ -407,7 +410,7 @@ class Terma(Service):
         known = list(self._table)
         leaders = {one.pid: one.id for one in known if one.is_running}
         if caller.peer.pid is not None:
-            found = terminal_of(caller.peer.pid, leaders, {one.id for one in known})
+            found = terminal_of(caller.peer.pid, leaders)
             if found is not None:
                 return found
         hashes = {one.id: one.stored.token_hash for one in known}

@@ -62,6 +62,10 @@ _TAIL = 64 * 1024
 """Bytes of old output that are looked through for the state, after a start of the hub."""
 
 _READ = 256 * 1024
+_TRY_AGAIN_S = 1.0
+_PATIENCE_S = 2.0
+"""How long ptyhost may be silent until what is known without it is told."""
+
 _TELL_OUTPUT_EVERY_S = 1.0
 
 
@@ -72,6 +76,9 @@ class Terminals:
         self._context = context
         self._store = store
         self.table = Table()
+        self.trouble: str | None = None
+        """Why ptyhost cannot be reached, though it may be there."""
+        self._waiting: asyncio.Task[None] | None = None
         self.on_end: Callable[[Terminal], None] = lambda terminal: None
         """Called once nothing runs in a terminal any more."""
         self.screens = Screens(self, context.config.terma.workers, context.config.terma.scrollback)
@@ -115,9 +122,15 @@ class Terminals:
         if not self.host.pid:
             return []
         try:
-            return await self.host.list()
+            async with asyncio.timeout(_PATIENCE_S):
+                found = await self.host.list()
         except ConnectionLost:
             return []  # `on_lost` tells it
+        except TimeoutError:
+            self.trouble = f"ptyhost (pid {self.host.pid}) does not answer"
+            return []
+        self.trouble = None
+        return found
 
     # -- the source of screens ---------------------------------------------------------------
 
@@ -157,7 +170,30 @@ class Terminals:
         for stored in await self._store.open_ones():
             state = Seen(TerminalState.LOST, "ptyhost", stored.ended_at or self.now(), None)
             self.table.add(Terminal(stored, Activity(state), Feed(0)))
-        await self._join("the process that held it is gone")
+        try:
+            await self._join("the process that held it is gone")
+        except TektonError as error:
+            self._wait_for_host(error)
+
+    def _wait_for_host(self, error: TektonError) -> None:
+        """Show terminals as lost while ptyhost does not answer; they are back when it does."""
+        log.error("the terminals cannot be reached: %s", error.message)
+        self.trouble = error.message
+        for terminal in self.table:
+            if terminal.activity.base.state is not TerminalState.EXITED:
+                terminal.end_as(TerminalState.LOST, self.now(), error.message)
+        self._waiting = asyncio.create_task(self._try_again())
+
+    async def _try_again(self) -> None:
+        while True:
+            await asyncio.sleep(_TRY_AGAIN_S)
+            try:
+                await self._join("the process that held it is gone")
+            except TektonError as error:
+                self.trouble = error.message
+            else:
+                self.trouble = None
+                return
 
     async def _join(self, why_not: str) -> None:
         """Take up what ptyhost holds; what it does not hold has exited, or is lost."""
@@ -178,9 +214,11 @@ class Terminals:
                 return
             await self._store.save(stored)
             terminal = self.table.add(Terminal(stored, Activity(_starting(0.0)), Feed(0)))
-        terminal.stored = dataclasses.replace(
-            terminal.stored, columns=hosted.columns, rows=hosted.rows
-        )
+        stored = dataclasses.replace(terminal.stored, columns=hosted.columns, rows=hosted.rows)
+        if hosted.exit is None and stored.ended_at is not None:  # it was lost, and is found again
+            stored = dataclasses.replace(stored, ended_at=None, exit_status=None, reason=None)
+            await self._store.save(stored)
+        terminal.stored = stored
         terminal.log_error = hosted.log_error
         terminal.oldest = hosted.oldest
         terminal.begin(hosted.pid, hosted.active_at, hosted.end)
@@ -195,6 +233,8 @@ class Terminals:
     async def stop(self) -> None:
         """Let go of everything; the terminals go on."""
         self.observer.is_stopping = True
+        if self._waiting:
+            self._waiting.cancel()
         for terminal in self.table:
             terminal.feed.finish()
         await self.screens.close()
@@ -434,7 +474,13 @@ class Terminals:
 
     def _on_lost(self, reason: str) -> None:
         if not self.observer.is_stopping:
-            self._context.background(self._join(reason))
+            self._context.background(self._join_again(reason))
+
+    async def _join_again(self, reason: str) -> None:
+        try:
+            await self._join(reason)
+        except TektonError as error:
+            self._wait_for_host(error)
 
     async def _lose(self, terminal: Terminal, reason: str) -> None:
         """Note that nobody holds a terminal any more."""

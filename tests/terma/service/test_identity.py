@@ -38,14 +38,14 @@ def running(program: str, **options: object) -> Iterator[tuple[int, str]]:
 
 def test_a_terminals_program_is_that_terminal() -> None:
     with running(SLEEPER) as (pid, _):
-        assert terminal_of(pid, {pid: "a"}, {"a"}) == ("a", "process")
+        assert terminal_of(pid, {pid: "a"}) == ("a", "process")
 
 
 def test_a_process_of_its_session_is_the_terminal() -> None:
     program = OTHER_SESSION.replace("start_new_session=True", "process_group=0")
     with running(program) as (pid, child):
         try:
-            assert terminal_of(int(child), {pid: "a"}, {"a"}) == ("a", "session")
+            assert terminal_of(int(child), {pid: "a"}) == ("a", "session")
         finally:
             os.kill(int(child), 9)
 
@@ -53,26 +53,24 @@ def test_a_process_of_its_session_is_the_terminal() -> None:
 def test_a_descendant_in_a_session_of_its_own_is_the_terminal() -> None:
     with running(OTHER_SESSION) as (pid, child):
         try:
-            assert terminal_of(int(child), {pid: "a"}, {"a"}) == ("a", "ancestor")
+            assert terminal_of(int(child), {pid: "a"}) == ("a", "ancestor")
         finally:
             os.kill(int(child), 9)
 
 
-def test_an_orphan_is_known_by_its_environment_alone() -> None:
-    environment = {**os.environ, "TERMA_INSTANCE": "b"}
-    with running(SLEEPER, env=environment) as (pid, _):
-        assert terminal_of(pid, {}, {"a", "b"}) == ("b", "environment")
-        assert terminal_of(pid, {}, {"a"}) is None
-        assert terminal_of(pid, {pid: "a"}, {"a", "b"}) == ("a", "process")  # it cannot choose
+def test_an_environment_makes_nobody_a_terminal() -> None:
+    with running(SLEEPER, env={**os.environ, "TERMA_INSTANCE": "b"}) as (pid, _):
+        assert terminal_of(pid, {1: "b"}) is None
+        assert terminal_of(pid, {pid: "a"}) == ("a", "process")
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 5])
 def test_a_process_that_is_gone_lies_nowhere(pid: int) -> None:
-    assert terminal_of(pid, {}, {"a"}) is None
+    assert terminal_of(pid, {}) is None
 
 
 def test_a_process_outside_lies_nowhere() -> None:
-    assert terminal_of(os.getpid(), {1: "a"}, {"a"}) is None
+    assert terminal_of(os.getpid(), {1: "a"}) is None
 
 
 def test_a_token_names_its_owner_alone() -> None:
