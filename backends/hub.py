@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import errno
 import gc
 import json
 import logging
@@ -18,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.config import SERVICES, Config, load_config
 from backends.console import complain
@@ -47,6 +48,7 @@ GROUP = "tekton.services"
 _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK = 256 * 1024
 _LOOK_EVERY_S = 1.0
+_COMPLAIN_EVERY_S = 60.0
 
 
 class Process:
@@ -74,6 +76,7 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, over.set)
+        loop.set_exception_handler(_Complaints().handle)
         seen = _state_of(self._paths)
         try:
             await self._start()
@@ -215,6 +218,22 @@ class Process:
                 taken = add_launchers(folder, cis if name is None else {name})
             for word in taken:
                 log.warning("%s is left as it is: it is not a launcher of ours", folder / word)
+
+
+class _Complaints:
+    """What asyncio has to say of failures that nobody else catches."""
+
+    def __init__(self) -> None:
+        self._told_at = -_COMPLAIN_EVERY_S
+
+    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log it; where no file can be opened any more, every listener says so each second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._told_at >= _COMPLAIN_EVERY_S:
+            self._told_at = loop.time()
+            log.error("no connection can be accepted: %s", error.strerror)
 
 
 def main() -> None:
