@@ -49,6 +49,37 @@ VERBS: Mapping[str, str] = {
 }
 """Where each verb's command is; loaded only when it is used."""
 
+SHORT: Mapping[str, str] = {
+    "new": "a terminal with a shell or a program in it",
+    "list": "the terminals, and what each does",
+    "attach": "join this terminal to another one",
+    "next": "attach to the one that has waited longest for you",
+    "message": "send a message to terminals",
+    "inbox": "read messages",
+    "reply": "answer a message",
+    "ack": "take messages out of the inbox",
+    "whoami": "the name of the terminal around this",
+    "screen": "what a terminal shows now",
+    "send": "type into a terminal",
+    "log": "what a terminal has ever shown",
+    "export": "a recording as a file for asciinema",
+    "replay": "play a recording",
+    "diff": "what has changed in a terminal's worktree",
+    "rename": "give a terminal another name",
+    "role": "give a terminal other roles",
+    "close": "end a terminal, and all that runs in it",
+    "restore": "run anew what was lost",
+}
+"""What the list of verbs says of each."""
+
+_MEANT: Mapping[str, str] = {
+    "a": "attach", "join": "attach", "open": "attach", "create": "new", "start": "new",
+    "kill": "close", "rm": "close", "delete": "close", "ls": "list", "ps": "list",
+    "status": "list", "msg": "message", "mail": "inbox", "show": "screen", "logs": "log",
+    "type": "send", "mv": "rename",
+}  # fmt: skip
+"""What other programs call our verbs."""
+
 
 def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     """Return the program with some of its verbs, all by default."""
@@ -75,7 +106,7 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     app.callback()(common)
     for verb in verbs:
         module, _, attribute = VERBS[verb].partition(":")
-        app.command(verb)(getattr(import_module(module), attribute))
+        app.command(verb, short_help=SHORT[verb])(getattr(import_module(module), attribute))
     return app
 
 
@@ -94,14 +125,21 @@ def _run(arguments: list[str]) -> None:
     if not verb or verb.startswith("-"):
         make_app()(arguments, prog_name="terma")
     if verb not in VERBS:
-        import difflib
-
         from backends.errors import UsageError
 
-        close = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean `terma {close[0]}`? " if close else ""
-        raise UsageError(f"terma has no verb {verb!r}", f"{hint}`terma --help` shows all")
+        raise UsageError(f"terma has no verb {verb!r}", _hint(verb))
     make_app([verb])(arguments, prog_name="terma")
+
+
+def _hint(word: str) -> str:
+    """Tell what may have been meant by a word that is no verb."""
+    import difflib
+
+    if word == "detach":
+        return "Ctrl-] detaches, typed into the terminal that is attached"
+    close = difflib.get_close_matches(word, VERBS, n=1)
+    meant = _MEANT.get(word) or (close[0] if close and word != "help" else None)
+    return (f"did you mean `terma {meant}`? " if meant else "") + "`terma --help` shows all"
 
 
 def main() -> None:

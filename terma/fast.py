@@ -9,6 +9,7 @@ too; a test runs the same exchanges through both.
 from __future__ import annotations
 
 import os
+from stat import S_ISCHR
 
 from backends.fast import (
     EXIT_STATUS,
@@ -31,9 +32,6 @@ TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
 if TYPE_CHECKING:
     import _socket
     from typing import Any
-
-NOTICE_LIMIT = 1000
-"""Messages that are looked at for one notice."""
 
 NOTICE_PATIENCE_S = 1.0
 """How long a prompt waits for its notice."""
@@ -67,12 +65,12 @@ def _send(arguments: list[str]) -> None:
     is_quiet = "-q" in options
     to = addresses(names)
     channel = connect("terma", is_ci=False)
-    given = " ".join(map(to_unicode, words))
-    piped = (
-        None
-        if "--no-stdin" in options
-        else read_input(bool(given), "-" in options, options, "terma")
-    )
+    given = joined(words)
+    piped = None
+    if "--no-stdin" not in options and reads_input("-" in options):
+        trial = {"to": to, "text": "", "is_trial": True}
+        _ask(connect("terma", is_ci=False), "message.send", trial, PATIENCE_S)
+        piped = read_input(bool(given), "-" in options, options, "terma")
     if not given and not piped and "--no-stdin" not in options and os.isatty(0):
         channel.close()
         raise Left  # a person can be asked
@@ -129,6 +127,27 @@ def addresses(names: str) -> list[str]:
     return found
 
 
+def joined(words: list[str]) -> str:
+    """Return the text of a command line.
+
+    Raises:
+        Failed: There are words, and nothing in them.
+    """
+    given = " ".join(map(to_unicode, words))
+    if words and not given.strip():
+        hint = "leave it out where it comes through a pipe, or to be asked for it"
+        raise Failed("usage", "the message is empty", hint)
+    return given
+
+
+def reads_input(insists: bool) -> bool:
+    """Tell whether a text may come by standard input, where that is no terminal."""
+    try:
+        return insists or not S_ISCHR(os.fstat(0).st_mode)
+    except OSError:
+        return False  # it is closed
+
+
 def compose(given: str, piped: str | None, command: str) -> str:
     """Return the text of a message: what was given, then what came through a pipe.
 
@@ -158,11 +177,10 @@ def _show_notice() -> None:
     """Show what is new, in one line; whatever goes wrong, a prompt hears nothing of it."""
     try:
         channel = connect("terma", is_ci=False)
-        fields = {"limit": NOTICE_LIMIT}
-        inbox = _ask(channel, "message.inbox", fields, NOTICE_PATIENCE_S)
-        new = [one for one in inbox["messages"] if one["state"] == "queued"]
-        if new:
-            line = notice(len(new), new[-1]["sender"], new[-1]["text"], columns())
+        inbox = _ask(channel, "message.inbox", {"is_notice": True}, NOTICE_PATIENCE_S)
+        for last in inbox["messages"]:
+            count = 1 + inbox.get("left_out", 0)
+            line = notice(count, last["sender"], last["text"], columns())
             write_answer(line.encode("utf-8", "replace") + b"\n")
     except (Left, Failed, *UNEXPECTED):
         os._exit(0)
@@ -282,11 +300,11 @@ def _request(number: int, method: str, fields: dict[str, Any]) -> bytes:
     return message.encode("ascii")
 
 
-def _json(value: str | int | list[str]) -> str:
+def _json(value: str | bool | list[str]) -> str:
     from _json import encode_basestring_ascii as quote
 
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
         return quote(value)
     return f"[{','.join(map(quote, value))}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -52,3 +52,13 @@ def read_frames(
             if isinstance(item, LogPiece):
                 data = b64decode(item.data)
                 yield Frame(item.offset, item.at, item.columns, item.rows, data)
+
+
+def telling_gaps(frames: Iterable[Frame], tell: Callable[[str], None]) -> Iterator[Frame]:
+    """Pass frames on, and tell of bytes between them that could not be kept: the disk was full."""
+    end: int | None = None
+    for frame in frames:
+        if end is not None and frame.offset > end:
+            tell(f"{frame.offset - end} bytes were not kept, before offset {frame.offset}")
+        end = frame.end
+        yield frame

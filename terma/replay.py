@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from backends.cleaning import clean_line
@@ -16,6 +17,9 @@ SKIP_S = 5.0
 _SLOWEST, _FASTEST = 1 / 16, 1024.0
 _FASTER = frozenset({b"+", b"="})
 _RIGHT = frozenset({b"\x1b[C", b"\x1bOC"})
+_PAUSED = "paused: space goes on, . shows the next, q ends it"
+_KEEPS = frozenset({b"\x1b7", b"\x1b[s"})
+_KEPT = re.compile(rb"\x1b[78]|\x1b\[[su]")  # where the cursor is kept, and fetched from there
 
 
 class Pace:
@@ -97,6 +101,7 @@ class Player:
         self._pace = pace
         self._clock = clock
         self._filter = Harmless()
+        self._mark = _Mark()
         self._title = ""
         self._steps = 0  # frames that are shown next, paused or not
         self._began_at: float | None = None
@@ -152,17 +157,18 @@ class Player:
             self._began_at = frame.at
             if frame.rows < stage.size()[1]:  # so that it scrolls where it did
                 stage.write(f"\x1b[1;{frame.rows}r".encode())
-        stage.write(self._filter.feed(frame.data))
+        self._mark.hide(stage)
+        stage.write(self._mark.note(self._filter.feed(frame.data)))
         self._steps = max(self._steps - 1, 0)
         self.shown = frame
 
     def _tell_position(self, stage: Stage) -> None:
-        """Write into the title where we are, whenever that changes."""
+        """Tell where we are, whenever that changes: in the title and, paused, below it all."""
         if self.shown is None or self._began_at is None:
             return
         seconds = max(int(self.shown.at - self._began_at), 0)
         facts = [f"{self._name} {seconds // 60}:{seconds % 60:02}", show_time(self.shown.at)]
-        facts.append("paused" if self._pace.is_paused else f"{self._pace.speed:g}x")
+        facts.append(_PAUSED if self._pace.is_paused else f"{self._pace.speed:g}x")
         columns, rows = stage.size()
         if self.shown.columns > columns or self.shown.rows > rows:
             facts.append(f"needs {self.shown.columns} x {self.shown.rows}")
@@ -170,3 +176,45 @@ class Player:
         if title != self._title:
             self._title = title
             stage.write(f"\x1b]2;{title}\x1b\\".encode())
+        if not self._pace.is_paused:
+            self._mark.hide(stage)
+        elif self.shown.rows < rows:
+            self._mark.show(f"{facts[0]}, {_PAUSED}", stage)
+
+
+class _Mark:
+    """A line on the last row of the stage, while nothing else is written there.
+
+    Writing it takes the place in which a terminal keeps its cursor, so there is none while a
+    program needs what it has kept there.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._row = 0
+        self._is_place_taken = False
+
+    def note(self, data: bytes) -> bytes:
+        """Return what is shown of a recording, having seen to where the cursor is kept."""
+        for found in _KEPT.finditer(data):
+            self._is_place_taken = found[0] in _KEEPS
+        return data
+
+    def show(self, text: str, stage: Stage) -> None:
+        """Show a text, as far as it fits."""
+        if self._is_place_taken or text == self._text:
+            return
+        self.hide(stage)
+        self._text = text
+        columns, self._row = stage.size()
+        self._write(f" {text} "[: columns - 1], stage)
+
+    def hide(self, stage: Stage) -> None:
+        """Wipe it away."""
+        if self._text:
+            self._text = ""
+            self._write("", stage)
+
+    def _write(self, text: str, stage: Stage) -> None:
+        begin = f"\x1b7\x1b[?6l\x1b[{self._row};1H\x0f\x1b(B"
+        stage.write(f"{begin}\x1b[0;7m{text}\x1b[m\x1b[K\x1b8".encode())

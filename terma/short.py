@@ -33,12 +33,12 @@ def run(words: Sequence[str]) -> None:
 def short_line(name: str | None = None) -> str:
     """Return the terminals in one line, or the one of that name; "" where no hub answers."""
     return " ".join(
-        f"{one['name']}{_MARKS.get(one.get('state', ''), '')}{_unread(one.get('unread', 0))}"
+        f"{one['name']}{_MARKS.get(one.get('state', ''), '')}{_unseen(one.get('unseen', 0))}"
         for one in _terminals(name)
     )
 
 
-def _unread(count: int) -> str:
+def _unseen(count: int) -> str:
     return f"+{count}" if count else ""
 
 

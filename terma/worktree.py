@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from backends.console import say
 from backends.errors import NotFound, TektonError, UsageError
-from backends.protocol.terminals import Worktree
+from backends.protocol.terminals import TerminalInfo, TerminalState, Worktree
 from backends.runtime import slug_of
 
 _LONGEST_SLUG = 100
@@ -21,16 +21,24 @@ _OF_ANOTHER = ("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "OBJECT_DIRECTORY
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A worktree that was made just now, and whether its branch was, too."""
+    """A worktree, whether it was made just now, and whether its branch was, too."""
 
     worktree: Worktree
     is_new_branch: bool
+    is_new: bool = True
 
 
-def make(folder: str, branch: str) -> Made:
-    """Make a worktree beside the repository around a folder.
+def make(folder: str, branch: str, known: Sequence[TerminalInfo] = ()) -> Made:
+    """Make a worktree beside the repository around a folder, or take up the one that is there.
 
-    A branch that is new begins at HEAD, or at the branch of that name of `origin`.
+    A branch that is new begins at HEAD, or at the branch of that name of `origin`. A worktree of
+    the branch that was made for a terminal which is closed is taken up as it is, with the commit
+    that it began at, as far as that is known.
+
+    Args:
+        folder: Anywhere in the repository.
+        branch: Its name.
+        known: Terminals, open and closed.
 
     Raises:
         NotFound: The folder or git is not there.
@@ -39,8 +47,11 @@ def make(folder: str, branch: str) -> Made:
         TektonError: Git cannot make it, and says why.
     """
     repository = _repository(folder)
-    _check_branch(repository, branch)
+    _check_name(repository, branch)
     path = _place(repository, branch)
+    if left := _left_behind(repository, branch, path, known):
+        return left
+    _check_free(repository, branch, path)
     is_new = not _commit(repository, f"refs/heads/{branch}")
     arguments = [path, branch]
     if is_new:
@@ -67,7 +78,9 @@ def make(folder: str, branch: str) -> Made:
 
 
 def remove(made: Made) -> None:
-    """Remove a worktree that was made just now, and its branch if that was made with it."""
+    """Remove a worktree, if it was made just now, and its branch if that was made with it."""
+    if not made.is_new:
+        return
     worktree = made.worktree
     status, _, complaint = run(worktree.repository, "worktree", "remove", "--force", worktree.path)
     if status and os.path.lexists(worktree.path):
@@ -166,19 +179,49 @@ def _repository(folder: str) -> str:
     return _asked(folder, "rev-parse", "--show-toplevel")  # of a submodule
 
 
-def _check_branch(repository: str, branch: str) -> None:
+def _left_behind(
+    repository: str, branch: str, path: str, known: Sequence[TerminalInfo]
+) -> Made | None:
+    """Return the worktree that is there already, where we would make it, and in no use.
+
+    Raises:
+        UsageError: An open terminal works there.
+    """
+    if (path, f"refs/heads/{branch}") not in _worktrees(repository) or not os.path.isdir(path):
+        return None
+    its = [one for one in known if one.worktree and one.worktree.path == path]
+    for one in its:
+        if one.state is not TerminalState.CLOSED:
+            hint = f"`--cwd {path}` works there, too; another branch can have one of its own"
+            raise UsageError(f"{one.name} has the worktree of {branch!r}, {path}", hint)
+    base = next((one.worktree.base for one in its if one.worktree), "")
+    base = base or run(repository, "merge-base", "HEAD", branch)[1] or _commit(path, "HEAD")
+    worktree = Worktree(repository=repository, path=path, branch=branch, base=base)
+    return Made(worktree=worktree, is_new_branch=False, is_new=False)
+
+
+def _check_name(repository: str, branch: str) -> None:
     status, name, _ = run(repository, "check-ref-format", "--branch", branch)
     if status or name != branch or branch == "HEAD":
         raise UsageError(
             f"{branch!r} cannot be the name of a branch",
             "`git help check-ref-format` tells what can",
         )
+
+
+def _check_free(repository: str, branch: str, place: str) -> None:
+    """Refuse a branch that is checked out elsewhere, and a place that is taken."""
     for path, other in _worktrees(repository):
         if other == f"refs/heads/{branch}":
             hint = f"`--cwd {path}` works there; another branch can have a worktree of its own"
             if not os.path.isdir(path):
                 hint = "that folder is gone; `git worktree prune` forgets it"
             raise UsageError(f"the branch {branch!r} is checked out already, in {path}", hint)
+    if os.path.lexists(place):
+        raise UsageError(
+            f"{place} is in the way of a worktree for {branch!r}",
+            f"move it, or use it as it is: `--cwd {place}`",
+        )
 
 
 def _worktrees(repository: str) -> Iterator[tuple[str, str]]:
@@ -204,11 +247,6 @@ def _place(repository: str, branch: str) -> str:
         raise UsageError(
             f"{path!r} is not UTF-8", "move the repository to a path that is"
         ) from error
-    if os.path.lexists(path):
-        raise UsageError(
-            f"{path} is in the way of a worktree for {branch!r}",
-            f"move it, or use it as it is: `--cwd {path}`",
-        )
     return path
 
 

@@ -29,6 +29,22 @@ __aish_first() {
     return "$status"
 }
 
+# The terminal may have got another name; a file beside that of its messages has it then.
+__aish_rename() {
+    local name=
+    if [[ -n ${TERMA_TERMINAL-} && -n ${TERMA_MAIL-} && -s ${TERMA_MAIL%/*}/name ]]; then
+        IFS= builtin read -r name <"${TERMA_MAIL%/*}/name" || :
+    fi
+    if [[ -z $name || $name == *[!a-z0-9-]* || $name == "$TERMA_TERMINAL" ]]; then
+        return 0
+    fi
+    if [[ $__aish_begin == *"]$TERMA_TERMINAL " ]]; then
+        PS1=${PS1//"$__aish_begin"/}
+        __aish_begin=${__aish_begin%"$TERMA_TERMINAL "}"$name "
+    fi
+    TERMA_TERMINAL=$name
+}
+
 # PS1 may be another one at each prompt, or have got something in front of our word. Empty lines
 # that it begins with stay first.
 __aish_wrap() {
@@ -51,6 +67,7 @@ __aish_last() {
     if [[ -n $__aish_end && ${PS0-} != *"$__aish_output"* ]]; then
         PS0=$__aish_output${PS0-}
     fi
+    __aish_rename
     __aish_wrap
     __aish_follow
 }

@@ -19,6 +19,14 @@ function __aish_notice --on-event fish_prompt
     command -q terma; and command terma inbox --notice </dev/null 2>/dev/null
 end
 
+# The terminal may have got another name; a file beside that of its messages has it then.
+function __aish_rename --on-event fish_prompt
+    set -q TERMA_TERMINAL TERMA_MAIL; or return
+    set -l file (string replace -r '[^/]*$' name -- $TERMA_MAIL)
+    test -s "$file"; and read -l name <$file; or return
+    string match -qr '^[a-z0-9-]+$' -- "$name"; and set -gx TERMA_TERMINAL $name
+end
+
 # The user's prompt may be another one by now.
 function __aish_wrap --on-event fish_prompt
     __aish_follow

@@ -21,10 +21,28 @@ function __aish_first {
     __aish_notice
 }
 
+# The terminal may have got another name; a file beside that of its messages has it then.
+function __aish_rename {
+    emulate -L zsh
+    local name=
+    if [[ -n ${TERMA_TERMINAL-} && -n ${TERMA_MAIL-} && -s ${TERMA_MAIL:h}/name ]]; then
+        IFS= builtin read -r name <${TERMA_MAIL:h}/name || true
+    fi
+    if [[ -z $name || $name == *[^a-z0-9-]* || $name == $TERMA_TERMINAL ]]; then
+        return 0
+    fi
+    if [[ $__aish_begin == *"}$TERMA_TERMINAL " ]]; then
+        PS1=${PS1//"$__aish_begin"/}
+        __aish_begin=${__aish_begin%"$TERMA_TERMINAL "}"$name "
+    fi
+    TERMA_TERMINAL=$name
+}
+
 # PS1 may be another one at each prompt, or have got something in front of our word. Empty lines
 # that it begins with stay first.
 function __aish_last {
     emulate -L zsh
+    __aish_rename
     local own=${PS1//"$__aish_begin"/} lines=
     if [[ -n $__aish_end ]]; then
         own=${own//"$__aish_end"/}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 
-from backends.launchers import PROGRAMS, safe_folder
+from backends.launchers import PROGRAMS, launcher_folder, safe_folder
 from backends.runtime import absolute
 
 TYPE_CHECKING = False  # `typing` would cost more than all that is imported here
@@ -38,6 +38,8 @@ def start(request: Request) -> NoReturn:
     is_interactive = request.file is request.line is None and os.isatty(0)
     shell, words, environment = prepared(request, os.environ, is_interactive)
     kind = kind_of(shell)
+    if is_interactive and not environment.get("TERMA_INSTANCE"):
+        environment["TERMA_MAIL"] = mail_file()  # in a terminal it is the terminal's
     if is_interactive and kind not in INTEGRATED:
         _say(f"aish: {kind} is started as it is, with the CIs as commands; no completion, no marks")
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
@@ -51,6 +53,11 @@ def start(request: Request) -> NoReturn:
             f"cannot run the shell {shell}: {error.strerror}",
             "`aish shell --shell NAME` has another",
         ) from error
+
+
+def mail_file() -> str:
+    """Return the file that is not empty while new messages wait for the person; see `terma`."""
+    return os.path.dirname(launcher_folder()) + "/user.mail"
 
 
 def prepared(

@@ -8,6 +8,7 @@ every terminal has.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -120,6 +121,14 @@ def close_all(paths: Paths) -> None:
         terminals = "1 terminal" if len(closed) == 1 else f"{len(closed)} terminals"
         ended = sum(one.ended for one in closed)
         say(f"closed {terminals} ({ended} {'process' if ended == 1 else 'processes'} ended)")
+    for one in found.terminals:
+        if one.worktree and os.path.lexists(one.worktree.path):
+            tree = one.worktree
+            command = ["git", "-C", tree.repository, "worktree", "remove", tree.path]
+            say(
+                f"the worktree of {one.name} is still there: {tree.path}; "
+                f"`{shlex.join(command)}` removes it"
+            )
 
 
 async def _close(paths: Paths, ids: Sequence[str]) -> list[Closed | TektonError]:

@@ -26,7 +26,8 @@ class Message:
     """A message in a mailbox. `number` counts those of the mailbox, in the order they came.
 
     `sender` and `recipient` are names of terminals as they are now, or `user`; `reply_to` is the
-    message that this one answers; `answer` the text of the last reply to it.
+    message that this one answers; `answer` has the texts of the replies to it, parted by blank
+    lines; where 1 MiB does not hold them, of the last one alone.
     """
 
     id: str
@@ -60,7 +61,8 @@ class SendMessage(Request[Sent]):
     """Put a message into mailboxes; answered once it is safe on the disk.
 
     `to` has names, `@role`, `@all` (every terminal but one's own) or `user`; no mailbox gets it
-    twice. `id` (up to 64 of `A-Za-z0-9_-`) makes it safe to send again.
+    twice. `id` (up to 64 of `A-Za-z0-9_-`) makes it safe to send again. With `is_trial` nothing is
+    sent, and the text does not count: it is found out whom it would reach.
     """
 
     METHOD = "message.send"
@@ -72,6 +74,7 @@ class SendMessage(Request[Sent]):
     text: str
     id: str | None = None
     expires_s: float | None = None
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,10 @@ class ReadInbox(Request[Messages]):
 
     Those that are open: queued and shown; with `is_whole` all that are kept. One's own queued
     messages become shown, somebody else's do not.
+
+    With `is_notice` it is for the one line before a prompt: the last queued message, the others
+    are counted in `left_out`; nothing where no message has come since the last notice. It becomes
+    shown where it is the only one.
     """
 
     METHOD = "message.inbox"
@@ -99,6 +106,7 @@ class ReadInbox(Request[Messages]):
     name: str | None = None
     is_whole: bool = False
     limit: int = 100
+    is_notice: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +142,10 @@ class AcknowledgeMessages(Request[Ack]):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyMessage(Request[Sent]):
-    """Answer a message of one's own mailbox; its sender gets the reply as a message."""
+    """Answer a message of one's own mailbox; its sender gets the reply as a message.
+
+    With `is_trial` nothing is sent, and the text does not count: the message is looked for.
+    """
 
     METHOD = "message.reply"
     IS_LOCAL = True
@@ -143,6 +154,7 @@ class ReplyMessage(Request[Sent]):
 
     id: str
     text: str
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

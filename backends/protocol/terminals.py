@@ -48,8 +48,9 @@ class TerminalInfo:
     `state` is as `source` tells it (`prompt mark`, `foreground process`, `output`, `bell`,
     `notification`, `ptyhost`) since `state_since`, and `detail` says more of it: the command that
     runs, the exit status, why it is lost. `active_at` is the time of its last output or input.
-    Bytes from `oldest` up to `end` are in its log. `pid` is `None` where nothing runs. `warning` is
-    what a person should know: a simpler screen engine, a recording that has stopped.
+    Bytes from `oldest` up to `end` are in its log. `pid` is `None` where nothing runs. Of the
+    messages that are open (`unread`), `unseen` were never shown. `warning` is what a person should
+    know: a simpler screen engine, a recording that has stopped.
     """
 
     name: str
@@ -61,6 +62,7 @@ class TerminalInfo:
     state_since: float = 0.0
     detail: str | None = None
     unread: int = 0
+    unseen: int = 0
     pid: int | None = None
     command: tuple[str, ...] = ()
     folder: str = ""
@@ -112,7 +114,7 @@ class OpenTerminal(Request[TerminalInfo]):
 
 @dataclass(frozen=True, kw_only=True)
 class Terminals:
-    """Every terminal that is not closed, by name; `host_pid` is the ptyhost's, 0 for none."""
+    """Terminals, by name, or those that are closed; `host_pid` is the ptyhost's, 0 for none."""
 
     terminals: tuple[TerminalInfo, ...]
     host_pid: int = 0
@@ -120,7 +122,11 @@ class Terminals:
 
 @dataclass(frozen=True, kw_only=True)
 class ListTerminals(Request[Terminals]):
-    """List the terminals; with `name` that one alone, also if it is closed."""
+    """List every terminal that is not closed; with `name` that one alone, also if it is.
+
+    With `is_closed` those that are closed and still kept, at most 1,000, the last one first; with
+    `name` as well, those that were called so.
+    """
 
     METHOD = "terminal.list"
     IS_LOCAL = True
@@ -128,6 +134,7 @@ class ListTerminals(Request[Terminals]):
     RESULT = Terminals
 
     name: str | None = None
+    is_closed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

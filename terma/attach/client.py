@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from backends.errors import CannotConnect, TektonError
 from backends.protocol.connection import ChunkReceived
 from backends.protocol.messages import Event, Subscribe
-from backends.protocol.screens import ScreenChange
+from backends.protocol.screens import Screen, ScreenChange
 from backends.protocol.terminals import Output, TerminalEnd, TerminalInfo, TerminalState
+from terma.attach.history import ROWS, History
 from terma.attach.keys import Key, Keys
 from terma.attach.link import Link
 from terma.attach.notices import Notices, call_person
@@ -31,12 +32,17 @@ _IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 @dataclass(frozen=True)
 class End:
-    """Why a person is attached no more, in words, or the signal that this process has to die of."""
+    """Why a person is attached no more, in words, or the signal that this process has to die of.
+
+    `name` is what the terminal is called by then; `waiting` tells which others wait, if any.
+    """
 
     words: str
     error: TektonError | None = None
     signal: signal.Signals | None = None
     notices: tuple[str, ...] = ()
+    name: str = ""
+    waiting: str = ""
 
 
 class Attach:
@@ -47,11 +53,18 @@ class Attach:
         key: What lets go of it.
         is_read_only: Type nothing, and leave the size to others.
         has_status: Show a status line.
+        has_history: Have rows that have scrolled away above the screen.
         notify: As `notify` under `[terma]`; how the person hears of other terminals.
     """
 
     def __init__(
-        self, info: TerminalInfo, key: Key, is_read_only: bool, has_status: bool, notify: str
+        self,
+        info: TerminalInfo,
+        key: Key,
+        is_read_only: bool,
+        has_status: bool,
+        has_history: bool,
+        notify: str,
     ) -> None:
         self._info = info
         self._key = key
@@ -64,6 +77,8 @@ class Attach:
         self._wire: Wire | None = None
         self._events: Link | None = None
         self._notices = Notices(info.name)
+        self._history = History(has_history)
+        self._is_name_sure = True
         self._retry_at = 0.0
         self._ask_at = 0.0
         self._unsent = 0
@@ -79,11 +94,19 @@ class Attach:
                 while self._end is None or (self._person.is_behind and not self._end.signal):
                     self._turn()
             finally:
-                self._person.leave(self._view.end_sequence())
+                self._person.leave(
+                    self._view.end_sequence(), keeps_typed=not self._view.has_reports
+                )
                 lost = self._unsent + (self._wire.untyped if self._wire is not None else 0)
                 self._hang_up()
         notices = [*self._view.notices, *([f"{_bytes(lost)} not typed"] if lost else [])]
-        return replace(self._end, notices=tuple(notices))
+        return replace(
+            self._end, notices=tuple(notices), name=self._name, waiting=self._notices.summary
+        )
+
+    @property
+    def _name(self) -> str:
+        return self._notices.own
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -97,7 +120,7 @@ class Attach:
         if self._signals in readable:
             self._take_signals(os.read(self._signals, 256), now)
         if 0 in readable:
-            self._take_keys(self._person.read(), now)
+            self._take_keys(now)
         if self._person.writing in writable:
             self._person.flush()
             self._view.catch_up()
@@ -131,7 +154,8 @@ class Attach:
         if self._end is None and self._wire is None:
             due.append(self._retry_at)
         elif self._end is None:
-            due += [self._view.settle_by, self._ask_at if self._asks_state else None]
+            due += [self._view.settle_by, self._view.waiting_until, self._history.deadline]
+            due.append(self._ask_at if self._asks_state else None)
         times = [at for at in due if at is not None]
         return max(min(times) - time.monotonic(), 0.0) if times else None
 
@@ -148,6 +172,8 @@ class Attach:
             self._end = End("the terminal is gone", signal=signal.SIGHUP)
         if self._wire is None or self._end is not None:
             return
+        if self._history.deadline is not None and now >= self._history.deadline:
+            self._release(now)
         self._view.settle(now)
         self._wire.watch(self._view.wants_screen)
         if self._view.wants_repaint():
@@ -155,11 +181,23 @@ class Attach:
         if self._asks_state and now >= self._ask_at:
             self._ask_at = now + _STATUS_S
             self._wire.ask_state()
+        elif self._view.lacks_title or not self._is_name_sure:
+            self._wire.ask_state()
 
     # -- the person --------------------------------------------------------------------------
 
-    def _take_keys(self, data: bytes, now: float) -> None:
-        if data:
+    def _take_keys(self, now: float) -> None:
+        """Take what was typed.
+
+        Where text lies behind the key already, and no report of the window can be in it, it is
+        for the shell outside: it stays unread. Of a single byte nobody can tell, but by reading
+        it, whether it is the key once more; if it is another, that one is lost. So is what came
+        behind a key that is a sequence, or at once with more than fingers type.
+        """
+        is_left = self._keys.is_pressed and self._person.unread > 1
+        if is_left and not self._view.has_reports:
+            self._keys.let_go()
+        elif data := self._person.read(self._key.byte):
             self._type(self._keys.feed(data, now))
 
     def _type(self, keys: bytes) -> None:
@@ -205,10 +243,12 @@ class Attach:
             if self._view.mode is not Mode.LOST:
                 self._show_loss()
             return
-        if self._notify != "none" and self._events is None:
+        if self._events is None:
             with suppress(OSError, TektonError):  # without a bus there is nothing to hear
                 self._events = Link("hermes")
-                self._events.ask(Subscribe(subject="terminal.*.state"))
+                self._events.ask(Subscribe(subject="terminal.*.renamed"))
+                if self._notify != "none":
+                    self._events.ask(Subscribe(subject="terminal.*.state"))
 
     def _take_wire(self, readable: list[int | Link], now: float) -> None:
         if self._wire is None or self._end is not None:
@@ -226,17 +266,47 @@ class Attach:
 
     def _take(self, arrival: Arrival, now: float) -> None:
         if isinstance(arrival, Output):
-            if arrival.is_repaint:
-                self._unsent = 0
-            self._view.show_output(arrival, now)
+            self._take_output(arrival, now)
+        elif isinstance(arrival, Screen):
+            self._history.take(arrival)
         elif isinstance(arrival, ScreenChange):
             self._view.show_change(arrival)
         elif isinstance(arrival, TerminalEnd):
-            self._end = end_of(self._info.name, arrival)
+            self._release(now)
+            self._end = end_of(self._name, arrival)
         elif isinstance(arrival, TerminalInfo):
+            self._is_name_sure = True
+            self._notices.own = arrival.name
             self._view.show_state(arrival)
         else:
+            self._release(now)
             self._tell_trouble(arrival)
+        if self._history.is_ready:
+            self._release(now)
+
+    def _take_output(self, output: Output, now: float) -> None:
+        """Show output, or hold it until what belongs above it is there."""
+        if output.is_repaint:
+            self._unsent = 0
+        if self._history.hold(output):
+            return
+        has_its_size = (output.columns, output.rows) == self._view.size
+        is_first = output.is_repaint and self._history.begin(output, now)
+        if is_first and has_its_size and self._wire is not None:
+            self._wire.ask_history(ROWS)
+        elif is_first:
+            self._release(now)
+        else:
+            self._view.show_output(output, now)
+
+    def _release(self, now: float) -> None:
+        """Show what was held, below the rows that it was held for."""
+        if self._history.deadline is None:
+            return
+        rows, held = self._history.release()
+        self._view.show_history(rows)
+        for output in held:
+            self._view.show_output(output, now)
 
     def _tell_trouble(self, trouble: Trouble) -> None:
         lost = f"{_bytes(trouble.untyped)} not typed: " if trouble.untyped else ""
@@ -248,13 +318,16 @@ class Attach:
         if self._wire is not None:
             self._unsent += self._wire.untyped
         self._hang_up()
+        self._history.forget()
+        self._notices.forget()
+        self._is_name_sure = False
         self._retry_at = time.monotonic()
         self._show_loss()
 
     def _show_loss(self) -> None:
-        words = f"{self._info.name}: the hub is gone, waiting for it; {self._key} leaves"
+        words = f"{self._name}: the hub is gone, waiting for it; {self._key} leaves"
         if self._unsent:
-            words = f"{self._info.name}: the hub is gone; {_bytes(self._unsent)} not sent"
+            words = f"{self._name}: the hub is gone; {_bytes(self._unsent)} not sent"
             words += f"; {self._key} leaves"
         self._view.show_loss(words)
 
@@ -268,12 +341,19 @@ class Attach:
         try:
             for event in events.receive():
                 if isinstance(event, ChunkReceived) and isinstance(event.value, Event):
-                    words = self._notices.take(event.value)
-                    if words:
-                        self._view.call(call_person(self._notify, words))
+                    self._take_event(event.value)
         except TektonError:
             events.close()
             self._events = None
+
+    def _take_event(self, event: Event) -> None:
+        before = self._name
+        words = self._notices.take(event)
+        if self._name != before:
+            self._view.rename(self._name)
+        if words:
+            self._view.show_waiting(words, time.monotonic())
+            self._view.call(call_person(self._notify, words))
 
 
 def end_of(name: str, end: TerminalEnd) -> End:

@@ -17,7 +17,7 @@ DOUBLE_S = 0.25
 """How long a second press may take to send the key through instead, in seconds."""
 
 _HOLD_S = 0.03
-_BURST = 32
+BURST = 32
 """Bytes of one read that fingers do not reach."""
 
 _CTRL = 4
@@ -77,6 +77,15 @@ class Keys:
         self.is_detached = False
 
     @property
+    def is_pressed(self) -> bool:
+        """Whether the key was pressed, and may be pressed a second time."""
+        return self._is_pressed
+
+    def let_go(self) -> None:
+        """Detach at once: no second press comes."""
+        self.is_detached = True
+
+    @property
     def deadline(self) -> float | None:
         """When something is due though no key comes."""
         if self._is_pressed:
@@ -97,7 +106,7 @@ class Keys:
         """Take what was read at once; returns what goes on, nothing behind a detach."""
         typed, gone = self._kept + data, self._passed
         self._kept, self._passed = b"", 0
-        is_burst = len(data) > _BURST
+        is_burst = len(data) > BURST
         out: list[bytes] = []
         for piece in self._pieces(typed, now):
             if isinstance(piece, bytes):

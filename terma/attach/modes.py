@@ -31,27 +31,38 @@ _MODES_OFF = _off(
     1, 66,  # application keys: cursor, keypad
 )  # fmt: skip
 
-RESET = b"".join(
+_RESET = b"".join(
     (
-        CUT, REPORTS_OFF, _MODES_OFF, _KEYBOARD,
-        b"\x1b7\x1b[?1049l",  # on the main screen this takes the cursor to where it was saved
         _KEYBOARD,
         b"\x1b[!p",  # DECSTR: all but the mouse, where a terminal knows it
         b"\x1b7\x1b[r\x1b8",  # the scroll region; it moves the cursor
         b"\x1b[4l\x1b[20l\x1b[?7h\x1b>\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\\x1b[0 q\x1b[?25h",
     )
 )  # fmt: skip
-"""Undoes every mode that a program may have set; the cursor stays, on the main screen.
-
-But for `ORIGIN`, where a terminal does not know DECSTR: to undo that moves the cursor.
-"""
 
 ORIGIN = b"\x1b[?6h"
 ORIGIN_OFF = b"\x1b[?6l"
 
-LEAVE = RESET + POP_TITLE
-
 CLEAR = ORIGIN_OFF + b"\x1b[H\x1b[2J"
+
+UNSURE = 47
+"""The mode that leaves the alternate screen and, on the main one, does nothing at all."""
+
+
+def reset(alternate: int | None) -> bytes:
+    """Return what undoes every mode that a program may have set, and shows the main screen.
+
+    On the main screen the cursor stays. But for `ORIGIN`, where a terminal does not know DECSTR:
+    to undo that moves the cursor.
+
+    Args:
+        alternate: The mode by which the alternate screen is shown, if it is. Only then it is
+            left: on the main screen mode 1049 takes the cursor to where it once was saved, in
+            some terminals by no other sequence than its own.
+    """
+    main = b"" if alternate is None else _off(alternate)
+    return CUT + REPORTS_OFF + _MODES_OFF + _KEYBOARD + main + _RESET
+
 
 _STRINGS = (b"\x1b]", b"\x1bP", b"\x1b_", b"\x1b^", b"\x1bX")
 _UNFINISHED = re.compile(

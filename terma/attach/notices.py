@@ -1,4 +1,4 @@
-"""Telling a person who is attached that another terminal wants them."""
+"""Telling a person who is attached that another terminal waits for them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,51 @@ BELL = b"\x07"
 _started: set[int] = set()  # programs of the desktop that may still run
 
 
+_MAX_DETAIL = 100
+
+
 class Notices:
-    """Says once for each wait who wants a person; `own` is the terminal they look at."""
+    """Says once for each wait which terminal waits; `own` is the one that the person looks at."""
 
     def __init__(self, own: str) -> None:
-        self._own = own
-        self._told: set[str] = set()
+        self.own = own
+        self._waiting: dict[str, str] = {}
+
+    @property
+    def summary(self) -> str:
+        """Which terminals wait still, in one line; nothing where none does."""
+        return "; ".join(self._waiting.values())
 
     def take(self, event: Event) -> str | None:
-        """Return what a person should hear of an event `terminal.NAME.state`."""
+        """Return what a person should hear of `terminal.NAME.state`; follows `….renamed`."""
         _, _, rest = event.subject.partition(".")
         name, _, kind = rest.rpartition(".")
+        if kind == "renamed" and event.data.get("to"):
+            self._rename(name, str(event.data["to"]))
         if kind != "state" or not name:
             return None
         if event.data.get("state") != TerminalState.WAITING.value:
-            self._told.discard(name)
+            self._waiting.pop(name, None)
             return None
-        if name in self._told or name == self._own:
+        if name in self._waiting or name == self.own:
             return None
-        self._told.add(name)
-        return f"{clean_line(name)} wants you"
+        words = self._waiting[name] = _words(name, event.data.get("detail"))
+        return words
+
+    def _rename(self, name: str, to: str) -> None:
+        if name == self.own:
+            self.own = to
+        if name in self._waiting:
+            self._waiting[to] = clean_line(to) + self._waiting.pop(name)[len(clean_line(name)) :]
+
+    def forget(self) -> None:
+        """Take it that none waits: nobody tells any more."""
+        self._waiting.clear()
+
+
+def _words(name: str, detail: object) -> str:
+    more = clean_line(str(detail or "")).strip()[:_MAX_DETAIL]
+    return f"{clean_line(name)} waits" + (f": {more}" if more else "")
 
 
 def call_person(how: str, text: str) -> bytes:

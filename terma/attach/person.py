@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import struct
 import termios
 import time
 from typing import Any
 
 from backends.errors import TektonError
-from terma.attach.modes import LEAVE, PUSH_TITLE
+from terma.attach.keys import BURST
+from terma.attach.modes import POP_TITLE, PUSH_TITLE
 
 _PIECE = 1 << 16
 _MAX_OUTPUT = 1 << 18
@@ -30,6 +33,8 @@ class Person:
         self._output = bytearray()
         self._is_gone = False
         self._shares_flags = False
+        self.has_dropped = False
+        """Whether something was never shown."""
         self.writing = -1
 
     def enter(self) -> None:
@@ -94,10 +99,31 @@ class Person:
         """Whether so much waits that no more should be taken."""
         return len(self._output) > _MAX_OUTPUT
 
-    def read(self) -> bytes:
-        """Return what was typed; nothing where the terminal is gone."""
+    @property
+    def unread(self) -> int:
+        """How many bytes were typed that nobody has read."""
         try:
-            data = os.read(0, _PIECE)
+            return int(struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, bytes(4)))[0])
+        except OSError:
+            return 0
+
+    def read(self, key: bytes) -> bytes:
+        """Return what was typed; nothing where the terminal is gone.
+
+        Of what fingers type nothing is read behind `key`: it may belong to whoever reads next,
+        and what was read cannot be given back.
+        """
+        count = self.unread
+        if count > BURST:
+            return self._read(_PIECE)
+        data = self._read(1)
+        while len(data) < count and not data.endswith(key) and not self._is_gone:
+            data += self._read(1)
+        return data
+
+    def _read(self, count: int) -> bytes:
+        try:
+            data = os.read(0, count)
         except OSError:
             data = b""
         self._is_gone |= not data
@@ -123,20 +149,28 @@ class Person:
         if self._output:
             self._drop()
             self._output.clear()
+            self.has_dropped = True
 
-    def leave(self, end: bytes = b"") -> None:
-        """Restore the terminal, and show an end; what still waited is not shown any more."""
+    def leave(self, end: bytes, keeps_typed: bool) -> None:
+        """Restore the terminal; what still waited is not shown any more.
+
+        Args:
+            end: What undoes all that was shown.
+            keeps_typed: Leave what was typed and not read to whoever reads next. Reports of a
+                mouse would become a command line there.
+        """
         if self._before is None:
             return
         before, self._before = self._before, None
         self.forget()
-        self._output[:] = LEAVE + end
+        self._output[:] = end + POP_TITLE
         self._flush_within(_LAST_S)
         if self._output:
             self._drop()
             self._flush_within(0)
         try:
-            termios.tcflush(0, termios.TCIFLUSH)  # reports of a mouse would become a command line
+            if not keeps_typed:
+                termios.tcflush(0, termios.TCIFLUSH)
             termios.tcsetattr(0, termios.TCSANOW, before)
         except termios.error:
             self._is_gone = True

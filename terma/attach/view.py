@@ -8,9 +8,12 @@ agree again and a repaint has come.
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 
-from backends.protocol.screens import Screen, ScreenChange
+from backends.cleaning import clean_line
+from backends.protocol.screens import Row, Screen, ScreenChange
 from backends.protocol.terminals import Output, TerminalInfo
 from terma.attach.frame import Frame
 from terma.attach.modes import (
@@ -19,22 +22,28 @@ from terma.attach.modes import (
     ORIGIN,
     ORIGIN_OFF,
     REPORTS_OFF,
-    RESET,
+    UNSURE,
     at_bottom,
     is_between,
     make_room,
+    reset,
     title,
 )
 from terma.attach.notices import BELL
 from terma.attach.person import Person
 from terma.attach.status import Guard, status_text
+from terma.attach.traces import Traces
 from terma.attach.wire import Size
 from terma.look import change as change_of
+from terma.look import row_in_color
 
 SETTLE_S = 0.3
 """Seconds for which the sizes may differ after the window's has changed: the terminal follows."""
 
 _TAIL = 4096
+_KEEPS_PLACE = 1049
+_NOTICE_S = 10.0
+"""How long it is shown that another terminal waits."""
 
 
 class Mode(Enum):
@@ -78,6 +87,21 @@ class View:
         self._later = b""
         self._has_origin = False
         self._loss = ""
+        self._traces = Traces()
+        self._waiting = ""
+        self._lacks_title = False
+        self.waiting_until: float | None = None
+        """When `settle` has to be called, as long as a notice is shown that another waits."""
+
+    @property
+    def has_reports(self) -> bool:
+        """Whether the window may say something that nobody typed."""
+        return self._traces.has_reports
+
+    @property
+    def lacks_title(self) -> bool:
+        """Whether the window's title is a notice that is over; `show_state` mends it."""
+        return self._lacks_title
 
     @property
     def size(self) -> Size:
@@ -108,6 +132,13 @@ class View:
         """Move away what the window shows."""
         self._person.put(make_room(self._window[1]))
 
+    def show_history(self, rows: Sequence[Row]) -> None:
+        """Have rows above the first repaint."""
+        if rows:
+            lines = "".join(f"{row_in_color(row)}\r\n" for row in rows)
+            self._person.put(b"\x1b[H" + lines.encode("utf-8", "replace"))
+            self.begin()
+
     def show_output(self, output: Output, now: float) -> None:
         """Show output, or do so later in a frame."""
         if output.columns is not None and output.rows is not None:
@@ -126,7 +157,7 @@ class View:
         if self._inside != self.size and now >= self._settle_by:
             self._begin_frame()
             return
-        self._begin_afresh(RESET)
+        self._begin_afresh(self._reset())
         self.mode, self._loss = Mode.RAW, ""
         if self._has_status:
             self._guard = Guard(self.size[1])
@@ -134,7 +165,12 @@ class View:
         self._put(data)
 
     def settle(self, now: float) -> None:
-        """Begin a frame where the sizes differ for good."""
+        """Begin a frame where the sizes differ for good; end a notice that was shown for long."""
+        if self.waiting_until is not None and now >= self.waiting_until:
+            self._waiting, self.waiting_until = "", None
+            self._lacks_title = not self._has_status
+            self._guard.is_cleared = True
+            self._draw_later()
         if self.mode is Mode.RAW and self._inside != self.size and now >= self._settle_by:
             self._begin_frame()
 
@@ -142,7 +178,7 @@ class View:
         self.mode, self._loss = Mode.FRAMED, ""
         self._screen = None
         self._frame = Frame(*self.size)
-        self._begin_afresh(RESET + CLEAR)
+        self._begin_afresh(self._reset() + CLEAR)
         self._draw_status()
 
     def show_change(self, change: ScreenChange) -> None:
@@ -151,8 +187,12 @@ class View:
         self._draw_frame()
 
     def show_state(self, info: TerminalInfo) -> None:
-        """Show how the terminal is, where there is a status line."""
+        """Show how the terminal is, where there is a status line or a title is missing."""
         self._name = info.name
+        if self._lacks_title:
+            self._lacks_title = False
+            self._later += title(clean_line(info.title))
+            self._draw_later()
         if info != self._info:
             self._info = info
             self._guard.is_cleared = True
@@ -188,10 +228,28 @@ class View:
     def tell(self, words: str) -> None:
         """Tell the person something: in the status line or the window's title, and at the end."""
         self.notices.append(words)
+        self._waiting = ""
         if self._has_status:
             self._guard.is_cleared = True
         else:
             self._later += title(f"{self._name}: {words}")
+        self._draw_later()
+
+    def rename(self, name: str) -> None:
+        """Take the terminal's new name."""
+        self._name = name
+        if self._info is not None:
+            self._info = replace(self._info, name=name)
+        self._guard.is_cleared = True
+        self._draw_later()
+
+    def show_waiting(self, words: str, now: float) -> None:
+        """Show for a while, in the status line or the window's title, that another waits."""
+        self._waiting, self.waiting_until = words, now + _NOTICE_S
+        if self._has_status:
+            self._guard.is_cleared = True
+        else:
+            self._later += title(words)
         self._draw_later()
 
     def call(self, sequence: bytes = BELL) -> None:
@@ -205,20 +263,34 @@ class View:
             self._draw_frame()
 
     def end_sequence(self) -> bytes:
-        """Return what goes to the row below, once every mode of the terminal is restored."""
+        """Return what restores every mode of the window, and goes to the row below."""
+        alternate = self._traces.alternate
+        is_unsure = self._person.is_behind or self._person.has_dropped
+        restored = self._reset(is_unsure) + self._traces.colors_off
         if self.mode is Mode.EMPTY:
-            return b""
+            return restored
         if self.mode is Mode.FRAMED:
-            return CLEAR
-        if self.mode is Mode.LOST or self._has_status or self._has_origin:
-            return ORIGIN_OFF + b"\x1b[%d;1H\x1b[K" % self._window[1]
-        return b"\r\n\x1b[J"
+            return restored + CLEAR
+        # Of the modes that show the alternate screen, only this one keeps the cursor's place.
+        is_placed = not is_unsure and alternate in (None, _KEEPS_PLACE)
+        if self.mode is Mode.LOST or self._has_status or self._has_origin or not is_placed:
+            return restored + ORIGIN_OFF + b"\x1b[%d;1H\x1b[K" % self._window[1]
+        return restored + b"\r\n\x1b[J"
+
+    def _reset(self, is_unsure: bool = False) -> bytes:
+        """Return what undoes all modes.
+
+        Args:
+            is_unsure: Some of the output was not shown, so that its traces may not be there.
+        """
+        return reset(UNSURE if is_unsure else self._traces.alternate)
 
     # -- drawing -----------------------------------------------------------------------------
 
     def _put(self, data: bytes) -> None:
         shown = self._guard.feed(data) if self._has_status else data
         self._person.put(shown)
+        self._traces.feed(shown)
         self._has_origin = self._has_origin or ORIGIN in shown
         self._tail = shown[-_TAIL:] if len(shown) >= _TAIL else (self._tail + shown)[-_TAIL:]
         if self._later or (self._has_status and self._guard.is_cleared):
@@ -227,6 +299,7 @@ class View:
     def _begin_afresh(self, sequence: bytes) -> None:
         """Send what ends the output, wherever in a sequence it is."""
         self._person.put(sequence)
+        self._traces.feed(sequence)
         self._tail = b""
 
     def _draw_later(self) -> None:
@@ -240,7 +313,7 @@ class View:
 
     def _draw_status(self) -> None:
         if self._has_status and self.mode is not Mode.EMPTY:
-            notice = self.notices[-1] if self.notices else ""
+            notice = self._waiting or (self.notices[-1] if self.notices else "")
             text = status_text(self._name, self._info, notice)
             self._person.put(at_bottom(text, *self._window))
         self._guard.is_cleared = False

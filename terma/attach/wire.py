@@ -19,7 +19,7 @@ from backends.protocol.connection import (
     RequestId,
     ResultReceived,
 )
-from backends.protocol.screens import ScreenChange, WatchScreen
+from backends.protocol.screens import Screen, ScreenChange, ShowScreen, WatchScreen
 from backends.protocol.terminals import (
     AttachTerminal,
     ListTerminals,
@@ -47,7 +47,7 @@ class Trouble:
     untyped: int = 0
 
 
-Arrival: TypeAlias = Output | ScreenChange | TerminalEnd | TerminalInfo | Trouble
+Arrival: TypeAlias = Output | Screen | ScreenChange | TerminalEnd | TerminalInfo | Trouble
 
 
 class Wire:
@@ -69,6 +69,7 @@ class Wire:
         self._attach_as: Size | None = None
         self._attaching: RequestId | None = None
         self._watching: RequestId | None = None
+        self._showing: RequestId | None = None
         self._writing: RequestId | None = None
         self._sent = 0
         self._resizing: RequestId | None = None
@@ -110,6 +111,10 @@ class Wire:
         elif not is_wanted and self._watching is not None:
             self.output.cancel(self._watching)
             self._watching = None
+
+    def ask_history(self, rows: int) -> None:
+        """Ask for so many rows above the screen; they come with a `Screen`."""
+        self._showing = self.output.ask(ShowScreen(name=self._terminal, scrollback=rows))
 
     def type(self, keys: bytes) -> None:
         """Type; while an answer is awaited, what comes is joined to one write."""
@@ -178,7 +183,7 @@ class Wire:
         if link is self.typing:
             yield from self._take_answer(event.id, event.value)
             return
-        if event.id not in (self._attaching, self._watching):
+        if event.id not in (self._attaching, self._watching, self._showing):
             return  # it was cancelled meanwhile
         if isinstance(event.value, Output) and event.value.attachment is not None:
             self._attachment = event.value.attachment
@@ -207,8 +212,8 @@ class Wire:
         if isinstance(error, ConnectionLost) or (link is self.output and number == self._attaching):
             raise error
         if link is self.output:
-            if number == self._watching:
-                self._watching = None
+            if number in (self._watching, self._showing):
+                self._watching = None if number == self._watching else self._watching
                 yield Trouble(error)
         elif number == self._writing:
             self._writing = None

@@ -96,7 +96,11 @@ def _check_runs(info: TerminalInfo) -> None:
     """
     from backends.protocol.terminals import TerminalState
 
-    if info.state in (TerminalState.EXITED, TerminalState.LOST, TerminalState.CLOSED):
+    if info.state is TerminalState.CLOSED:
+        from terma.closed import closed
+
+        raise closed(info.name)
+    if info.state in (TerminalState.EXITED, TerminalState.LOST):
         why = f" ({info.detail})" if info.detail else ""
         raise TektonError(
             f"nothing runs in {info.name}: it is {info.state.value}{why}",

@@ -75,10 +75,11 @@ def close(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     debug: Debug = False,
 ) -> None:
-    """terma close alice bob: end everything in a terminal; its name is free again.
+    """terma close alice bob: end all that runs in a terminal; its name is free again.
 
     Programs are told to hang up, and are killed after two seconds. The log stays for as long as
-    the configuration says (`terma.keep_days`), a git worktree until you remove it.
+    the configuration says (`terma.keep_days`), a git worktree until you remove it. Of a terminal
+    that is closed already, --forget deletes what is kept; `terma list --closed` shows them.
     """
     if bool(names) + everything + exited != 1:
         raise UsageError(
@@ -217,7 +218,26 @@ async def _close_one(tekton: Tekton, terminal: TerminalInfo, forgets: bool, pref
     except TektonError as error:
         complain(error, f"{terminal.name}: " if prefixed else "")
         return error.exit_status
-    return _tell_closed(terminal, closed)
+    if terminal.state is TerminalState.CLOSED:
+        say(f"deleted what was kept of {terminal.name} ({terminal.id})")
+        status = 0
+    else:
+        status = _tell_closed(terminal, closed)
+    if forgets:
+        others = await tekton.call(ListTerminals(name=terminal.name, is_closed=True))
+        _tell_kept(terminal.name, [one.id for one in others.terminals])
+    return status
+
+
+def _tell_kept(name: str, ids: Sequence[str]) -> None:
+    """Say which older terminals of a name are still kept."""
+    if ids:
+        count = "one closed terminal" if len(ids) == 1 else f"{len(ids)} closed terminals"
+        command = shlex.join(["terma", "close", "--forget", *ids])
+        say(
+            f"{count} of before, called {name}, {'is' if len(ids) == 1 else 'are'} still kept; "
+            f"`{command}` deletes {'it' if len(ids) == 1 else 'them'}"
+        )
 
 
 def _tell_closed(terminal: TerminalInfo, closed: Closed) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backends.cleaning import clean
-from backends.console import BOLD, ago, paint, say
+from backends.console import BOLD, DIM, ago, paint, say
 from backends.errors import TektonError, UsageError
 from backends.protocol import schema
 from backends.protocol.mailboxes import (
@@ -60,8 +60,8 @@ def inbox(
     terma inbox --watch --json        a program's way to live on messages
     terma inbox alice                 look into another mailbox; nothing counts as shown there
 
-    In a terminal that is its own mailbox; elsewhere it is the person's (user). What is queued is
-    shown by that. `terma reply ID TEXT` answers, `terma ack ID` takes a message out.
+    In a terminal that is its own mailbox; elsewhere it is the person's (user). What is new counts
+    as shown then, and stays open: `terma reply ID TEXT` answers it, `terma ack ID` takes it out.
     """  # noqa: D301  # the mark keeps a paragraph's lines
     if notice:
         if name or watch or whole or as_json:
@@ -84,15 +84,14 @@ def _read(request: ReadInbox, patience_s: float = 10.0) -> Messages:
 
 def _show_notice() -> None:
     """As `terma.fast` does where it can; a prompt hears nothing of what goes wrong."""
-    from terma.fast import NOTICE_LIMIT, NOTICE_PATIENCE_S, columns, notice
+    from terma.fast import NOTICE_PATIENCE_S, columns, notice
 
     try:
-        found = _read(ReadInbox(limit=NOTICE_LIMIT), NOTICE_PATIENCE_S).messages
+        found = _read(ReadInbox(is_notice=True), NOTICE_PATIENCE_S)
     except TektonError:
         return
-    new = [one for one in found if one.state is MessageState.QUEUED]
-    if new:
-        print(notice(len(new), new[-1].sender, new[-1].text, columns()))
+    for last in found.messages:
+        print(notice(1 + found.left_out, last.sender, last.text, columns()))
 
 
 def _list(request: ReadInbox, as_json: bool) -> None:
@@ -107,6 +106,10 @@ def _list(request: ReadInbox, as_json: bool) -> None:
         say(f"no messages{whose}" + ("" if request.is_whole else "; --all shows those that ended"))
     if found.left_out:
         say(f"{found.left_out} more are not shown; `terma inbox -n N` shows N")
+    is_own = request.name is None and any(one.state in _OPEN for one in found.messages)
+    if is_own and not as_json and sys.stdout.isatty() and sys.stderr.isatty():
+        hint = "`terma reply ID TEXT` answers, `terma ack ID` or `terma ack --all` takes out"
+        print(paint(hint, DIM, sys.stderr), file=sys.stderr, flush=True)
 
 
 def _watch(name: str | None, as_json: bool) -> None:
@@ -129,7 +132,8 @@ def _watch(name: str | None, as_json: bool) -> None:
 
 def as_text(message: Message, now: float) -> str:
     """Return a message as a person reads it: a line about it, then its text, indented."""
-    words = [f"from {message.sender}", _age(message.sent_at, now), message.state.value]
+    state = "new" if message.state is MessageState.QUEUED else message.state.value
+    words = [f"from {message.sender}", _age(message.sent_at, now), state]
     if message.reply_to:
         words.append(f"answers {message.reply_to}")
     if message.expires_at is not None and message.state in _OPEN:
@@ -171,9 +175,11 @@ def reply(
 
     given = words or []
     no_stdin = bool(given) and "-" not in given
-    text = read_text(given, no_stdin, quiet=False, whom=to_unicode(id_), command="reply")
+    id_ = to_unicode(id_)
+    trial = ReplyMessage(id=id_, text="", is_trial=True)
+    text = read_text(given, no_stdin, quiet=False, whom=id_, trial=trial, command="reply")
     with BlockingTekton(is_local=True) as tekton:
-        sent = tekton.call(ReplyMessage(id=to_unicode(id_), text=text))
+        sent = tekton.call(ReplyMessage(id=id_, text=text))
     print(json.dumps(schema.encode(sent)) if as_json else sent.id)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backends.cleaning import clean_line
-from backends.console import DIM, RED, has_color, paint
+from backends.console import DIM, RED, has_color, paint, say
 from backends.errors import UsageError
 from terma.options import Debug, Json, Name
 from terma.times import read_span, show_time
@@ -185,14 +185,14 @@ def _lines_of(frames: Iterator[Frame]) -> Iterator[LogGroup]:
 
 
 def _pour(name: str, since: float | None, until: float | None, follows: bool, force: bool) -> None:
-    from terma.recorded import read_frames
+    from terma.recorded import read_frames, telling_gaps
 
     if sys.stdout.isatty() and not force:
         raise UsageError(
             "the bytes could do anything to this terminal",
             f"`terma replay {name}` plays them safely; --force writes them all the same",
         )
-    for frame in read_frames(name, since, until, follows=follows):
+    for frame in telling_gaps(read_frames(name, since, until, follows=follows), say):
         sys.stdout.buffer.write(frame.data)
         if follows:
             sys.stdout.buffer.flush()

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from terma.options import Debug
 
 if TYPE_CHECKING:
     from backends.protocol.mailboxes import Sent
+    from backends.protocol.messages import Request
 
 _TRY_EVERY_S = 0.1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -87,9 +88,10 @@ def message(
         raise UsageError("--timeout is for --wait", "add --wait, or leave --timeout out")
     expires_s = None if expires is None else _seconds(expires)
     to = read_addresses(to_unicode(names))
-    text = read_text(words, no_stdin, quiet, to_unicode(names))
+    trial = SendMessage(to=to, text="", is_trial=True)
+    text = read_text(words, no_stdin, quiet, to_unicode(names), trial)
     request = SendMessage(to=to, text=text, id=id_ and to_unicode(id_), expires_s=expires_s)
-    sent = _send(request)
+    sent: Sent = _send(request)
     if wait:
         _wait(sent, timeout, as_json, quiet)
         return
@@ -97,7 +99,7 @@ def message(
     _tell(request, sent, quiet)
 
 
-def _send(request: SendMessage) -> Sent:
+def _send(request: Request[Any]) -> Any:
     from backends.client.blocking import BlockingTekton
 
     with BlockingTekton(is_local=True) as tekton:
@@ -128,24 +130,34 @@ def read_addresses(names: str) -> tuple[str, ...]:
 
 
 def read_text(
-    words: list[str] | None, no_stdin: bool, quiet: bool, whom: str, command: str = "message"
+    words: list[str] | None,
+    no_stdin: bool,
+    quiet: bool,
+    whom: str,
+    trial: Request[Any],
+    command: str = "message",
 ) -> str:
     """Return the text of a message: the words, then what comes through a pipe.
 
-    A person who gives none is asked for it.
+    A person who gives none is asked for it. Before anything is read, `trial` is asked: whether
+    the message could be sent at all.
 
     Raises:
-        TektonError: There is none, or it cannot be read.
+        TektonError: There is none, it cannot be read, or nobody could get it.
     """
-    from backends.fast import Failed, read_input, to_unicode, warn_of_arguments
-    from terma.fast import compose
+    from backends.fast import Failed, read_input, warn_of_arguments
+    from terma.fast import compose, joined, reads_input
 
-    given = " ".join(to_unicode(word) for word in words or () if word != "-")
     flags = {"-q": "-q"} if quiet else {}
     insists = "-" in (words or ())
     try:
-        piped = None if no_stdin else read_input(bool(given), insists, flags, "terma")
-        if not given and not piped and not insists and not no_stdin and sys.stdin.isatty():
+        given = joined([word for word in words or () if word != "-"])
+        is_asked = not (given or insists or no_stdin) and bool(sys.stdin) and sys.stdin.isatty()
+        piped = None
+        if is_asked or (not no_stdin and reads_input(insists)):
+            _send(trial)
+            piped = read_input(bool(given), insists, flags, "terma")
+        if is_asked:
             say(f"Your message for {whom}; end it with Ctrl-D on a line of its own.")
             piped = read_input(False, True, flags, "terma")
         text = compose(given, piped, f"{command} {whom}")

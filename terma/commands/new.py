@@ -15,7 +15,7 @@ from backends.client.blocking import BlockingTekton
 from backends.console import say
 from backends.errors import ConnectionLost, NotFound, TimedOut, UsageError
 from backends.protocol import schema
-from backends.protocol.terminals import OpenTerminal
+from backends.protocol.terminals import ListTerminals, OpenTerminal
 from backends.runtime import check_name
 from terma.options import Debug, Json
 
@@ -59,7 +59,8 @@ def new(
     """terma new alice --role coding: a terminal that outlives this one, with a shell in it.
 
     With a program: terma new bob -- htop -d 5. With a branch: terma new eve --worktree fix/42,
-    whose folder lies beside the repository, in REPOSITORY.worktrees.
+    whose folder lies beside the repository, in REPOSITORY.worktrees; one that a closed terminal
+    has left there is taken up again.
     """
     _check_text(name, worktree, *(words or ()), *(role or ()))
     check_name(name, "terminal")
@@ -129,13 +130,19 @@ def _open(plan: OpenTerminal, environment: Mapping[str, str]) -> TerminalInfo:
 def _open_in_worktree(
     plan: OpenTerminal, environment: Mapping[str, str], branch: str
 ) -> TerminalInfo:
-    """Open a terminal in a worktree that is made for it, and gone again where that fails."""
+    """Open a terminal in a worktree of its own.
+
+    One that is made for it is gone again where that fails.
+    """
     from terma.worktree import make, remove
 
-    with BlockingTekton(is_local=True) as tekton:
-        tekton.check("terma", is_ci=False)  # a checkout may take long
-    made = make(plan.folder, branch)
+    with BlockingTekton(is_local=True) as tekton:  # before anything is made; that may take long
+        known = tekton.call(ListTerminals()).terminals
+        known += tekton.call(ListTerminals(is_closed=True)).terminals
+    made = make(plan.folder, branch, known)
     worktree = made.worktree
+    if not made.is_new:
+        say(f"the worktree {worktree.path} is there from before, and goes on as it is")
     try:
         return _open(
             dataclasses.replace(plan, folder=worktree.path, worktree=worktree), environment

@@ -18,7 +18,7 @@ from backends.console import say
 from backends.errors import UsageError
 from terma.commands.log import Since, Until
 from terma.options import Debug, Name
-from terma.recorded import Frame, read_frames
+from terma.recorded import Frame, read_frames, telling_gaps
 from terma.times import read_span, show_time
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _cast(name: str, since: float | None, until: float | None) -> Parts:
         environment["SHELL"] = info.command[0]
     cast = Cast(info.name, environment)
     end = None
-    for frame in read_frames(name, since, until):
+    for frame in telling_gaps(read_frames(name, since, until), say):
         end = frame.end
         for line in cast.take(frame.offset, frame.at, (frame.columns, frame.rows), frame.data):
             yield line.encode(), frame.end
@@ -90,14 +90,12 @@ def _cast(name: str, since: float | None, until: float | None) -> Parts:
     if cast.invalid:
         say(f"{cast.invalid} bytes are no UTF-8, U+FFFD stands for each; --raw keeps them")
     if cast.missing:
-        say(f"{cast.missing} bytes in between were not kept")
+        say(f"{cast.missing} bytes are missing in all")
 
 
 def _raw(name: str, since: float | None, until: float | None) -> Parts:
     end = None
-    for frame in read_frames(name, since, until):
-        if end is not None and frame.offset > end:
-            say(f"{frame.offset - end} bytes were not kept, before offset {frame.offset}")
+    for frame in telling_gaps(read_frames(name, since, until), say):
         end = frame.end
         yield frame.data, end
     if end is None:
@@ -208,8 +206,12 @@ def _play(
         if sys.stdin.isatty():
             print("Enter plays it, Ctrl-C leaves: ", end="", file=sys.stderr, flush=True)
             sys.stdin.readline()
+    gaps: list[str] = []
+    frames = telling_gaps(frames, gaps.append)
     player = Player(name, frames, Pace(speed, idle_limit), time.monotonic)
     player.play()
+    for gap in gaps:
+        say(gap)
     if player.shown is not None:
         say(f"{name}: shown up to {show_time(player.shown.at)}, offset {player.shown.end}")
 
@@ -218,6 +220,6 @@ def _pour(frames: Iterator[Frame]) -> None:
     from terma.harmless import Harmless
 
     harmless = Harmless()
-    for frame in frames:
+    for frame in telling_gaps(frames, say):
         sys.stdout.buffer.write(harmless.feed(frame.data))
     sys.stdout.buffer.flush()

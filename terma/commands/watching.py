@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from backends.cleaning import clean_line
-from backends.console import terminal_width
+from backends.console import DIM, paint
 from backends.errors import CannotConnect, TektonError, TimedOut
-from terma.overview import EMPTY, as_table, as_text, fetch, warnings_of
+from terma.overview import as_page, as_text, fetch, warnings_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -40,14 +40,16 @@ def watch_terminals(name: str | None, as_json: bool) -> None:
     news = _follow_events()
     if as_json or not sys.stdout.isatty():
         _print_changes(name, as_json, news)
-    page = _page(fetch(name))
+    keys = sys.stdin.fileno() if sys.stdin.isatty() else None
+    foot = [paint("q quits", DIM)] if keys is not None else []
+    page = _page(fetch(name), name)
     with _screen():
         while True:
-            _draw(page)
-            if _wait(news, keys=sys.stdin.fileno() if sys.stdin.isatty() else None):
+            _draw(page, foot)
+            if _wait(news, keys):
                 return
             try:
-                page = _page(fetch(name))
+                page = _page(fetch(name), name)
             except (CannotConnect, TimedOut) as error:
                 page = error.lines().split("\n")
 
@@ -100,22 +102,23 @@ def _print_changes(name: str | None, as_json: bool, news: int) -> NoReturn:
         if lasting != known:
             gap = [""] if known is not None else []  # between two tables
             known = lasting
-            text = as_text(terminals) if as_json else "\n".join([*gap, *_page(terminals)])
+            text = as_text(terminals) if as_json else "\n".join([*gap, *_page(terminals, name)])
             print(text, flush=True)
         _wait(news)
 
 
-def _page(terminals: Sequence[TerminalInfo]) -> list[str]:
-    text = as_table(terminals, time.time(), terminal_width()) if terminals else EMPTY
+def _page(terminals: Sequence[TerminalInfo], name: str | None) -> list[str]:
+    text = as_page(terminals, name)
     return [*text.split("\n"), *map(clean_line, warnings_of(terminals))]
 
 
-def _draw(page: Sequence[str]) -> None:
-    """Replace what is on the screen, as far as the page fits."""
-    rows = os.get_terminal_size(sys.stdout.fileno()).lines or len(page)
+def _draw(page: Sequence[str], foot: Sequence[str]) -> None:
+    """Replace what is on the screen, as far as the page fits; the foot goes before the rest."""
+    rows = os.get_terminal_size(sys.stdout.fileno()).lines or len(page) + len(foot)
+    rows = max(rows - len(foot), 1)
     if len(page) > rows:
         page = [*page[: rows - 1], f"… {len(page) - rows + 1} more"]
-    sys.stdout.write("\x1b[H" + "\x1b[K\n".join(page) + "\x1b[J")
+    sys.stdout.write("\x1b[H" + "\x1b[K\n".join([*page, *foot]) + "\x1b[K\x1b[J")
     sys.stdout.flush()
 
 

@@ -23,6 +23,7 @@ _ALL_SIGNALS = frozenset(map(int, signal.valid_signals()))
 
 _NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MAX_MESSAGE = 4096
+_MAX_REASON = 1024
 
 
 class _NoInterpreter(OSError):
@@ -109,9 +110,9 @@ def outcome(pipe: int, program: str, folder: str) -> Failure | None:
     said = os.read(pipe, _MAX_MESSAGE)
     if not said:
         return None
-    step, number = said.split()
+    step, number, text = said.split(b" ", 2)
     code = int(number)
-    reason = os.strerror(code).lower()
+    reason = text.decode(errors="replace") or os.strerror(code).lower()
     if step == b"folder":
         said_of = {errno.ENOENT: "is not there", errno.ENOTDIR: "is no folder"}
         return Failure("no_folder", f"{folder} {said_of.get(code, f'cannot be entered: {reason}')}")
@@ -134,7 +135,7 @@ def _become(
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         for number in (0, 1, 2):
             os.dup2(slave, number)
-        resource.setrlimit(resource.RLIMIT_NOFILE, _NOFILE)
+        _restore_limit()
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
         step = b"folder"
@@ -143,11 +144,28 @@ def _become(
         _signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _execute(command, environment)
     except _NoInterpreter:
-        os.write(report, b"interpreter 0")
+        os.write(report, b"interpreter 0 ")
     except OSError as error:
-        os.write(report, b"%s %d" % (step, error.errno or errno.EIO))
+        os.write(report, b"%s %d " % (step, error.errno or errno.EIO))
+    except BaseException as error:  # noqa: BLE001
+        os.write(report, b"setup 0 %s" % repr(error).encode(errors="replace")[:_MAX_REASON])
     finally:
         os._exit(127)
+
+
+def _restore_limit() -> None:
+    """Give a program the limit that ptyhost was started with, or as much of it as there is now."""
+    try:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        soft, most = (_least(limit, hard) for limit in _NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+    except (OSError, ValueError):
+        pass  # it has ptyhost's own, with which it can run as well
+
+
+def _least(limit: int, other: int) -> int:
+    finite = [one for one in (limit, other) if one != resource.RLIM_INFINITY]
+    return min(finite, default=resource.RLIM_INFINITY)
 
 
 def _execute(command: list[bytes], environment: dict[bytes, bytes]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from terma.ptyhost import processes
+from terma.ptyhost.failure import Failure
 from terma.ptyhost.loop import Loop
 from terma.ptyhost.processes import Process
 from terma.ptyhost.terminal import Terminal
@@ -15,8 +16,10 @@ from terma.ptyhost.terminal import Terminal
 _FIRST_ROUND_S = 0.01
 _ROUND_S = 0.1
 _GIVE_UP_S = 2.0
+_SPARE = 3
 
 Key = tuple[int, bytes]
+Done = Callable[[dict[str, object] | Failure], None]
 
 
 class _Closing:
@@ -25,7 +28,12 @@ class _Closing:
     def __init__(self, terminal: Terminal, kill_at: float) -> None:
         self.terminal, self.kill_at = terminal, kill_at
         self.seen: set[Key] = set()
-        self.done: list[Callable[[int, list[int]], None]] = []
+        self.done: list[Done] = []
+
+    def answer(self, outcome: dict[str, object] | Failure) -> None:
+        """Tell everybody who waits."""
+        for done in self.done:
+            done(outcome)
 
 
 class Closings:
@@ -33,19 +41,18 @@ class Closings:
 
     Args:
         loop: It has the timers.
-        spared: Returns pids that are never signalled: whoever is connected.
     """
 
-    def __init__(self, loop: Loop, spared: Callable[[], set[int]]) -> None:
-        self._loop, self._spared = loop, spared
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
         self._closings: dict[str, _Closing] = {}
         self._next_at = float("inf")
         self._pause_s = _FIRST_ROUND_S
         self._scan_s = 0.0
+        self._spare: list[int] = []
+        self._keep_spare()
 
-    def add(
-        self, terminal: Terminal, grace_s: float, done: Callable[[int, list[int]], None]
-    ) -> None:
+    def add(self, terminal: Terminal, grace_s: float, done: Done) -> None:
         """Close a terminal; `done` gets how many processes ended, and the pids that are left."""
         kill_at = time.monotonic() + grace_s
         closing = self._closings.setdefault(terminal.id, _Closing(terminal, kill_at))
@@ -54,6 +61,16 @@ class Closings:
         self._pause_s = _FIRST_ROUND_S
         # Those that are closed together come together; a look is not taken for each of them.
         self._plan(2 * self._scan_s if len(self._closings) > 1 else 0.0)
+
+    def hang_up(self, terminals: Collection[Terminal]) -> None:
+        """Hang up on all that is in these terminals.
+
+        Raises:
+            OSError: The processes cannot be looked at.
+        """
+        for found in self._find(terminals).values():
+            send(found, signal.SIGHUP)
+            send(found, signal.SIGCONT)
 
     def __contains__(self, terminal: str) -> bool:
         return terminal in self._closings
@@ -76,9 +93,20 @@ class Closings:
 
     def _round(self) -> None:
         began = time.monotonic()
-        found = find([closing.terminal for closing in self._closings.values()], self._spared())
+        try:
+            found = self._find([closing.terminal for closing in self._closings.values()])
+        except OSError as error:
+            self._give_up(f"the processes cannot be looked at: {error.strerror or error}")
+        else:
+            self._end(found)
         now = time.monotonic()
         self._scan_s = now - began
+        if self._closings:
+            self._plan(self._until_next(now))
+
+    def _end(self, found: dict[str, list[Process]]) -> None:
+        """Send each terminal's processes what is due, and answer where that is over."""
+        now = time.monotonic()
         for identity, closing in tuple(self._closings.items()):
             left = found[identity]
             new = [process for process in left if _key(process) not in closing.seen]
@@ -91,10 +119,32 @@ class Closings:
             is_over = not left and not closing.terminal.is_running
             if is_over or now >= closing.kill_at + _GIVE_UP_S:
                 del self._closings[identity]
-                for done in closing.done:
-                    done(len(closing.seen) - len(left), [process.pid for process in left])
-        if self._closings:
-            self._plan(self._until_next(now))
+                ended = len(closing.seen) - len(left)
+                closing.answer({"ended": ended, "left": [process.pid for process in left]})
+
+    def _give_up(self, reason: str) -> None:
+        """Answer those whose time is over that nothing is known of them."""
+        now = time.monotonic()
+        for identity, closing in tuple(self._closings.items()):
+            if now >= closing.kill_at + _GIVE_UP_S:
+                del self._closings[identity]
+                closing.answer(Failure("failed", reason))
+
+    def _find(self, terminals: Collection[Terminal]) -> dict[str, list[Process]]:
+        # A look needs descriptors, and terminals may have taken all that there are.
+        while self._spare:
+            os.close(self._spare.pop())
+        try:
+            return find(terminals)
+        finally:
+            self._keep_spare()
+
+    def _keep_spare(self) -> None:
+        try:
+            while len(self._spare) < _SPARE:
+                self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            pass  # there are fewer for now; the next look tries again
 
     def _until_next(self, now: float) -> float:
         pause = max(self._pause_s, 2 * self._scan_s)
@@ -105,8 +155,12 @@ class Closings:
         return min([pause, *killing])
 
 
-def find(terminals: Iterable[Terminal], spared: set[int]) -> dict[str, list[Process]]:
-    """Find every process of each terminal with one look."""
+def find(terminals: Collection[Terminal]) -> dict[str, list[Process]]:
+    """Find every process of each terminal with one look.
+
+    Raises:
+        OSError: No look can be had.
+    """
     table = processes.scan()
     pids = {process.pid for process in table}
     found: dict[str, list[Process]] = {terminal.id: [] for terminal in terminals}
@@ -119,7 +173,7 @@ def find(terminals: Iterable[Terminal], spared: set[int]) -> dict[str, list[Proc
     for process in table:
         identity = process.instance if process.instance in found else ""
         identity = identity or sessions.get(process.session, "")
-        if identity and process.pid not in spared:
+        if identity:
             found[identity].append(process)
     return found
 

@@ -84,7 +84,6 @@ class Connection:
         on_frame: Callable[[Connection, int, bytes], None],
         on_close: Callable[[Connection], None],
     ) -> None:  # fmt: skip
-        self.pid = pid_of(peer)
         self.channels: dict[int, Channel] = {}
         self._socket, self._loop = peer, loop
         self._on_frame, self._on_close = on_frame, on_close
@@ -240,28 +239,11 @@ class Connection:
         return any(channel.terminal.id == terminal for channel in self._behind)
 
 
-def pid_of(peer: socket.socket) -> int:
-    """Return the pid at the other end, 0 where the system does not tell."""
-    if _IS_LINUX:
-        return _credentials(peer)[0]
-    try:
-        # sys/un.h: SOL_LOCAL, LOCAL_PEERPID.
-        return int(peer.getsockopt(0, 2))
-    except OSError:
-        return 0
-
-
 def is_ours(peer: socket.socket) -> bool:
     """Tell whether the other end is a process of this user."""
-    if _IS_LINUX:
-        return _credentials(peer)[1] == os.getuid()
+    if _IS_LINUX:  # unix(7), SO_PEERCRED: pid, user and group
+        packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return bool(struct.unpack("iII", packed)[1] == os.getuid())
     # unix(4): LOCAL_PEERCRED gives a struct xucred, version and user first.
     credentials = peer.getsockopt(0, 1, 76)
     return len(credentials) >= 8 and struct.unpack("iI", credentials[:8])[1] == os.getuid()
-
-
-def _credentials(peer: socket.socket) -> tuple[int, int]:
-    """Return pid and user (unix(7), SO_PEERCRED)."""
-    packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid, user, _ = struct.unpack("iII", packed)
-    return pid, user

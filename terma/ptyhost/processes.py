@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ VARIABLE = b"TERMA_INSTANCE"
 
 _MARK = b"\0" + VARIABLE + b"="
 _AT_ONCE = 64 << 10
+_NO_LOOK = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _PS = ("ps", "axeww", "-o", "pid=,stat=,lstart=,command=")
 _PS_LINE = re.compile(rb"\s*(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\d{4})\s(.*)")
 _IN_PS = re.compile(rb"(?:^|\s)" + VARIABLE + rb"=([a-z0-9-]{1,64})(?:\s|$)")
@@ -32,14 +34,22 @@ class Process:
 
 
 def scan() -> list[Process]:
-    """List the processes that run, but for this one; those that only wait to be reaped do not."""
+    """List the processes that run, but for this one; those that only wait to be reaped do not.
+
+    Raises:
+        OSError: They cannot be looked at; a part of them would be mistaken for all.
+    """
     me = os.getpid()
     found = _from_proc() if sys.platform == "linux" else _from_ps(_ask_ps())
     return [process for process in found if process.pid != me]
 
 
 def survivors(ids: Collection[str]) -> dict[str, list[int]]:
-    """Find what carries these ids of terminals; an id that nothing carries is left out."""
+    """Find what carries these ids of terminals; an id that nothing carries is left out.
+
+    Raises:
+        OSError: The processes cannot be looked at.
+    """
     found: dict[str, list[int]] = {}
     for process in scan():
         if process.instance in ids:
@@ -63,7 +73,9 @@ def _read(path: str) -> bytes:
     """Read a file of /proc; nothing where the process is gone, or is somebody else's."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_LOOK:
+            raise
         return b""
     try:
         parts = [os.read(fd, _AT_ONCE)]

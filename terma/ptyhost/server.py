@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from terma.ptyhost import closing, frames
+from terma.ptyhost import frames
+from terma.ptyhost.address import Address
 from terma.ptyhost.closing import Closings
 from terma.ptyhost.connection import Connection, is_ours
 from terma.ptyhost.failure import Failure
@@ -30,6 +31,7 @@ from terma.ptyhost.terminal import Opening, Owner, Terminal
 
 _FIRST_CLIENT_S = 10.0
 _RETRY_S = 1.0
+_LOOK_EVERY_S = 2.0
 _MAX_READ = 1 << 20
 _MAX_GRACE_S = 60.0
 
@@ -38,16 +40,18 @@ Later = None
 
 
 class Server(Owner):
-    """Serves on a socket that listens, until nothing is left to be held."""
+    """Serves at an address, until nothing is left to be held."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, address: Address) -> None:
         self._loop = Loop()
-        self._listener = listener
+        self._address = address
+        self._looks = False
+        self._complaint = ""
         self._started_at = time.time()
         self._clients: set[Connection] = set()
         self._terminals: dict[str, Terminal] = {}
         self._starting: dict[str, Callable[[Failure | None], None]] = {}
-        self._closings = Closings(self._loop, lambda: {client.pid for client in self._clients})
+        self._closings = Closings(self._loop)
         self._is_awaited = True
         self._ops: dict[str, Callable[[Connection, int, Fields], dict[str, object] | None]] = {
             "hello": self._hello, "open": self._open, "list": self._list, "read": self._read,
@@ -73,7 +77,7 @@ class Server(Owner):
 
     def _on_client(self, _ready: int) -> None:
         try:
-            peer, _ = self._listener.accept()
+            peer, _ = self._address.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError:
@@ -88,12 +92,39 @@ class Server(Owner):
         self._clients.add(Connection(peer, self._loop, self._on_frame, self._on_client_gone))
 
     def _listen(self, is_wanted: bool) -> None:
-        self._loop.watch(self._listener.fileno(), READ if is_wanted else 0, self._on_client)
+        listener = self._address.listener
+        self._loop.watch(listener.fileno(), READ if is_wanted else 0, self._on_client)
+
+    def _look(self) -> None:
+        """See to it that what holds terminals can be found, also where its socket was removed."""
+        if self._terminals:
+            self._renew()
+            if not self._looks:
+                self._looks = True
+                self._loop.later(_LOOK_EVERY_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks = False
+        self._look()
+
+    def _renew(self) -> None:
+        before = self._address.listener.fileno()
+        try:
+            if self._address.renew():
+                self._loop.watch(before, 0, self._on_client)
+                self._listen(True)
+            self._complaint = ""
+        except OSError as error:
+            complaint = f"nobody can connect: {error.strerror or error}"
+            if complaint != self._complaint:
+                print(complaint, file=sys.stderr, flush=True)
+            self._complaint = complaint
 
     def _on_client_gone(self, client: Connection) -> None:
         self._clients.discard(client)
         for terminal in self._terminals.values():
             terminal.drop_input(client)
+        self._loop.at_last(self._look)
         self._loop.at_last(self._end_if_idle)
 
     def _stop_waiting(self) -> None:
@@ -168,10 +199,8 @@ class Server(Owner):
         self._reap()
         if signal.SIGTERM in numbers:
             running = [terminal for terminal in self._terminals.values() if terminal.is_running]
-            for found in closing.find(running, set()).values():
-                closing.send(found, signal.SIGHUP)
-                closing.send(found, signal.SIGCONT)
             self._loop.is_over = True
+            self._closings.hang_up(running)
 
     def _reap(self) -> None:
         by_pid = {one.pid: one for one in self._terminals.values() if not one.is_reaped}
@@ -214,6 +243,7 @@ class Server(Owner):
 
         self._terminals[name] = terminal
         self._starting[name] = answer
+        self._loop.at_last(self._look)
 
     def _list(self, _client: Connection, _id: int, _fields: Fields) -> dict[str, object]:
         return {"terminals": [_shown(terminal) for terminal in self._terminals.values()]}
@@ -284,8 +314,11 @@ class Server(Owner):
         terminal = self._find(fields)
         grace_s = min(amount_of(fields, "grace_s", 2.0), _MAX_GRACE_S)
 
-        def answer(ended: int, left: list[int]) -> None:
-            client.send({"id": request, "ok": {"ended": ended, "left": left}})
+        def answer(outcome: dict[str, object] | Failure) -> None:
+            if isinstance(outcome, Failure):
+                client.send({"id": request, "error": outcome.fields()})
+            else:
+                client.send({"id": request, "ok": outcome})
             self._loop.at_last(self._end_if_idle)
 
         self._closings.add(terminal, grace_s, answer)

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from backends.protocol.rows import Screen
 
+Rows = Sequence[tuple[str, bool]]
+"""Rows as text, each with whether it goes on in the next; no blanks at the end of a line."""
+
 
 class ScreenEngine(Protocol):
     """One terminal's screen. It lives in a worker process, which hostile output may kill."""
@@ -22,14 +25,13 @@ class ScreenEngine(Protocol):
     def show(self, scrollback: int = 0) -> Screen:
         """Return what is shown, with so many of the rows above; `offset` is 0."""
 
-    def scrolled(self) -> Sequence[tuple[str, bool]]:
+    def scrolled(self) -> Rows:
         """Return the rows that have left the screen at its top since the last call.
 
-        As text, oldest first, each with whether it goes on in the next; what is erased is in none.
-        There are no blanks at the end of a line.
+        The oldest is first; what is erased is in none.
         """
 
-    def visible(self) -> Sequence[tuple[str, bool]]:
+    def visible(self) -> Rows:
         """Return the rows on the primary screen, but for those that `scrolled` has returned."""
 
     def passed(self) -> int | None:

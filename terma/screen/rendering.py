@@ -15,7 +15,8 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 
-from terma.screen.base import ScreenEngine
+from terma.screen import runs
+from terma.screen.base import Rows, ScreenEngine
 
 STEP = 4096
 """Bytes after which rows are taken; it bounds how exact a line's time and offset are."""
@@ -30,20 +31,12 @@ _TO_ALTERNATE = rb"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*h"
 # Before these, what has scrolled away is taken: afterwards it may be too late.
 _CUT = re.compile(rb"(%s)|%s" % (_WIPES.pattern, _TO_ALTERNATE))
 
-# Whole lines of what every terminal shows as it stands: ASCII, some letters of Latin script, box
-# drawing; and looks, which are not seen in text.
-_RUN = re.compile(
-    rb"(?:(?:[\x20-\x7e]++|\x1b\[[0-9;:]*+m|[\xc3-\xcb][\x80-\xbf]|\xe2[\x94-\x97][\x80-\xbf])*+"
-    rb"\r\n)++"
-)
-_LOOK = re.compile(rb"\x1b\[[0-9;:]*m")
 _WORTH = 2 * STEP
 """Bytes of a run below which asking the engine about itself takes longer than the run."""
 
 _LONGEST = 1 << 18
 """Characters after which a line that goes on and on is another one."""
 
-Rows = Sequence[tuple[str, bool]]
 Lines = tuple[float, int, list[str]]
 """When some lines were complete, at which offset all of them were, and their texts."""
 
@@ -116,7 +109,7 @@ class Renderer:
         start = 0
         while start < len(data):
             line = data.find(b"\n", start, start + STEP) + 1
-            run = _RUN.match(data, line) if line else None
+            run = runs.RUN.match(data, line) if line else None
             if run is not None and run.end() - line >= _WORTH:
                 self._step(data[start:line])
                 self._settle()
@@ -156,7 +149,7 @@ class Renderer:
         passed = self._engine.passed()
         if passed is None:
             return
-        left = passed - self._ahead
+        left = max(passed - self._ahead, 0)
         while left < self._left_count:  # it has gone up again
             count, at, offset = self._left.pop()
             self._left_count -= count
@@ -198,14 +191,15 @@ class Renderer:
 
     def _take_run(self, run: bytes) -> None:
         """Take whole lines; the engine gets the first and the last, which fill its screen."""
-        ends = _ends(run, self._rows)
+        ends = runs.ends(run, self._rows)
         if ends is None:
             self._steps(run)
             return
         self._steps(run[: ends[0]])
         self._settle()
         shown = self._engine.visible()
-        if not self._is_plain(run[: ends[0]], shown):
+        is_plain = self._engine.is_plain() and self._engine.passed() == len(shown) - 1
+        if not (is_plain and runs.is_shown(run[: ends[0]], shown)):
             self._steps(run[ends[0] :])
             return
         self._add(shown[:-1])
@@ -219,21 +213,6 @@ class Renderer:
         for start in range(0, len(data), STEP):
             self._step(data[start : start + STEP])
 
-    def _is_plain(self, data: bytes, shown: Rows) -> bool:
-        """Tell whether lines that fill the screen are on it as they came."""
-        if not (self._engine.is_plain() and self._engine.passed() == len(shown) - 1):
-            return False
-        lines: list[str] = []
-        is_begun = False
-        for text, wraps in shown:
-            if is_begun:
-                lines[-1] += text
-            else:
-                lines.append(text)
-            is_begun = wraps
-        # The first may have begun above.
-        return lines[1:] == [*_texts(data), ""][1 - len(lines) :]
-
     def _pass(self, data: bytes) -> None:
         """Take whole lines as they are."""
         start = 0
@@ -241,7 +220,7 @@ class Renderer:
             end = start + min(STEP, self._until_next_piece())
             end = data.rfind(b"\n", start, end) + 1 or data.index(b"\n", end) + 1
             self._reach(end - start)
-            self._found.append((self._at, self._offset, _texts(data[start:end])))
+            self._found.append((self._at, self._offset, runs.texts(data[start:end])))
             start = end
 
     # -- rows into lines ---------------------------------------------------------------------
@@ -284,26 +263,6 @@ class Renderer:
     def _forget_left(self) -> None:
         self._left.clear()
         self._left_count = 0
-
-
-def _ends(run: bytes, rows: int) -> tuple[int, int] | None:
-    """Return where the first lines of a run end that fill a screen, and where the last begin."""
-    end, begin = 0, len(run)
-    for _ in range(rows):
-        end = run.find(b"\n", end) + 1
-        begin = run.rfind(b"\n", 0, begin - 1) + 1
-        if not end or end >= begin:
-            return None
-    return end, begin
-
-
-def _texts(data: bytes) -> list[str]:
-    """Return the texts of whole lines of a run."""
-    if b"\x1b" in data:
-        data = _LOOK.sub(b"", data)
-    texts = data.decode().split("\r\n")
-    texts.pop()
-    return [text.rstrip(" ") for text in texts] if b" \r" in data else texts
 
 
 def _whole(data: bytes) -> int:

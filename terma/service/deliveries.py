@@ -48,6 +48,9 @@ MAX_OPEN = 10_000
 MAX_BYTES = 2 * 1024 * 1024
 """Bytes of text that are read at once; in JSON they may take six times as many."""
 
+MAX_ANSWER = 1024 * 1024
+"""Bytes of several answers that are kept beside what they answer."""
+
 LEAST_PREFIX = 4
 """Characters of an id that are enough to name it, where no other begins with them."""
 
@@ -220,7 +223,12 @@ def reply(mailbox: str, id_: str, text: str, now: float, connection: Connection)
 
 
 def keep_answer(mailbox: str, id_: str, text: str, connection: Connection) -> None:
-    """Keep a text beside the message that it answers."""
+    """Keep a text beside the message that it answers, with those of before as far as they fit."""
+    query = select(deliveries.c.answer).where(*_is(mailbox, id_))
+    before = connection.execute(query).scalar()
+    if before:
+        joined = f"{before.rstrip()}\n\n{text}"
+        text = joined if len(joined.encode()) <= MAX_ANSWER else text
     connection.execute(update(deliveries).where(*_is(mailbox, id_)).values(answer=text))
 
 
@@ -273,6 +281,16 @@ def read(
     count = select(func.count()).select_from(deliveries).where(is_wanted)
     left_out = connection.execute(count).scalar_one() - len(numbers)
     return _numbered(mailbox, numbers, connection), left_out
+
+
+def newest_queued(mailbox: str, connection: Connection) -> tuple[list[Message], int]:
+    """Return the last message that was never shown, if there is one, and how many others are."""
+    is_queued = deliveries.c.state == MessageState.QUEUED.value
+    is_its = (deliveries.c.mailbox == mailbox, _is_open, is_queued)
+    query = _brief.where(*is_its).order_by(deliveries.c.number.desc()).limit(1)
+    count = select(func.count()).select_from(deliveries).where(*is_its)
+    found = _fetch(query, connection)
+    return found, connection.execute(count).scalar_one() - len(found)
 
 
 def read_on(mailbox: str, number: int, connection: Connection) -> list[Message]:

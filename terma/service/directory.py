@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from backends.errors import NotFound, UsageError
 from backends.protocol.terminals import PERSON
 from backends.runtime import canonical
+from terma.closed import closed
 from terma.service.terminal import Terminal
 
 ALL = "@all"
 
+NameOfClosed = Callable[[str], str | None]
+"""Returns the name of the closed terminal that a name or an id means, if there is one."""
 
-def find_terminal(terminals: Iterable[Terminal], word: str) -> Terminal:
+
+def find_terminal(
+    terminals: Iterable[Terminal], word: str, name_of_closed: NameOfClosed = lambda word: None
+) -> Terminal:
     """Return the terminal of a name, `NAME-ci` or an id.
 
     Raises:
@@ -24,7 +30,8 @@ def find_terminal(terminals: Iterable[Terminal], word: str) -> Terminal:
     named = next((one for one in known if one.name == name), None)
     found = named or next((one for one in known if one.id == word), None)
     if found is None:
-        raise no_terminal(name, known)
+        former = name_of_closed(word) or name_of_closed(name)
+        raise closed(former) if former else no_terminal(name, known)
     return found
 
 
@@ -33,13 +40,19 @@ def no_terminal(name: str, known: Iterable[Terminal]) -> NotFound:
     return NotFound(f"no terminal named {name!r}", _hint(name, [one.name for one in known]))
 
 
-def resolve(words: Sequence[str], terminals: Iterable[Terminal], sender: str) -> list[str]:
+def resolve(
+    words: Sequence[str],
+    terminals: Iterable[Terminal],
+    sender: str,
+    name_of_closed: NameOfClosed = lambda word: None,
+) -> list[str]:
     """Return the mailboxes that an address means, each once, in the order they were named.
 
     Args:
         words: Names, `@role`, `@all`, `user`.
         terminals: All there are.
         sender: The mailbox of who sends; a role and everybody leave it out.
+        name_of_closed: Asked of a name that none of them has.
 
     Raises:
         NotFound: Nobody is called so, nobody has the role, or there is nobody else.
@@ -50,15 +63,17 @@ def resolve(words: Sequence[str], terminals: Iterable[Terminal], sender: str) ->
     known = list(terminals)
     found: dict[str, None] = {}
     for word in words:
-        found.update(dict.fromkeys(_meant(word, known, sender)))
+        found.update(dict.fromkeys(_meant(word, known, sender, name_of_closed)))
     return list(found)
 
 
-def _meant(word: str, known: list[Terminal], sender: str) -> list[str]:
+def _meant(
+    word: str, known: list[Terminal], sender: str, name_of_closed: NameOfClosed
+) -> list[str]:
     if word.lower() == PERSON:
         return [PERSON]
     if not word.startswith("@"):
-        return [find_terminal(known, word).id]
+        return [find_terminal(known, word, name_of_closed).id]
     others = [one for one in known if one.id != sender]
     if word.lower() == ALL:
         if not others:

@@ -75,6 +75,8 @@ class Mailboxes:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._former: dict[str, str] = {}
         """The names of closed terminals, for what they have sent."""
+        self._has_news: set[str] = set()
+        """Mailboxes that something has come into since a notice told of them."""
         self._changing: set[asyncio.Task[Any]] = set()
         self._next_expiry: float | None = None
         self._has_earlier = asyncio.Event()
@@ -91,6 +93,8 @@ class Mailboxes:
         """Count what is open, and end what has expired meanwhile; the database is open."""
         for mailbox, state, count in await self._database.read(deliveries.count_open):
             self._counts[mailbox][state] = count
+            if state is MessageState.QUEUED:
+                self._has_news.add(mailbox)
         self._former = await self._database.read(deliveries.names_of_closed)
         await self._expire()
         for mailbox in self._former.keys() & self._counts.keys():
@@ -113,6 +117,14 @@ class Mailboxes:
     def unseen(self, mailbox: str) -> int:
         """Return how many messages are queued: no prompt and no inbox has shown them."""
         return self._counts[mailbox][MessageState.QUEUED] if mailbox in self._counts else 0
+
+    def has_news(self, mailbox: str) -> bool:
+        """Tell whether a notice has something to tell: what nobody was shown or told of."""
+        return mailbox in self._has_news and self.unseen(mailbox) > 0
+
+    def name_of_closed(self, word: str) -> str | None:
+        """Return the name of the closed terminal of an id, or a name that a closed one has."""
+        return self._former.get(word) or (word if word in self._former.values() else None)
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -168,6 +180,15 @@ class Mailboxes:
                 "`terma message NAME TEXT` sends it to somebody else",
             ) from gone
 
+    async def find(self, mailbox: str, id: str) -> str:  # noqa: A002
+        """Return the id of a message of a mailbox by what it begins with.
+
+        Raises:
+            NotFound: There is no such message.
+            UsageError: The id could be several.
+        """
+        return await self._database.read(partial(deliveries.find, mailbox, id))
+
     async def _post(self, work: Callable[[Connection], Posted]) -> Posted:
         try:
             return await self._change(work, lambda posted: posted.changes)
@@ -209,6 +230,28 @@ class Mailboxes:
             found, left_out = await self._database.read(look)
         named = tuple(map(self._named, found))
         return Messages(mailbox=self._name(mailbox), messages=named, left_out=left_out)
+
+    async def notice(self, mailbox: str, is_own: bool) -> Messages:
+        """Return the last message that was never shown; the others of those are `left_out`.
+
+        A mailbox of which that was told has no news any more, until something comes. One alone is
+        shown by this; of several nobody has seen more than that they are there.
+        """
+        await self._expire_due()
+        name = self._name(mailbox)
+        if not self.has_news(mailbox):
+            return Messages(mailbox=name, messages=())
+        self._has_news.discard(mailbox)  # before they are read: what comes meanwhile is news
+        try:
+            found, others = await self._database.read(partial(deliveries.newest_queued, mailbox))
+            if is_own and found and not others:
+                await self._mark_shown(mailbox, [found[0].number])
+        except BaseException:
+            self._has_news.add(mailbox)
+            raise
+        if not is_own:
+            self._has_news.add(mailbox)
+        return Messages(mailbox=name, messages=tuple(map(self._named, found)), left_out=others)
 
     async def watch(self, mailbox: str, is_own: bool) -> AsyncGenerator[Message, None]:
         """Yield the open messages of a mailbox, and those that come, in order, as they are found.
@@ -308,12 +351,14 @@ class Mailboxes:
     async def clean(self, before: float) -> None:
         """Delete messages that have ended before a time (seconds since the epoch)."""
         await self._database.write(partial(deliveries.clean, before))
+        self._former = await self._database.read(deliveries.names_of_closed)
 
     async def forget(self, mailbox: str) -> None:
         """Delete a mailbox, and what is in no other; `Database.scrub` has to follow."""
         await self._database.write(partial(deliveries.forget, mailbox))
         self._counts.pop(mailbox, None)
         self._former.pop(mailbox, None)
+        self._has_news.discard(mailbox)
         self._wake_all()
 
     async def _expire_due(self) -> None:
@@ -380,6 +425,7 @@ class Mailboxes:
                 if state in (MessageState.QUEUED, MessageState.SHOWN):
                     counts[state] += step
             if change.before is None:
+                self._has_news.add(message.recipient)
                 self._expect(message.expires_at)
             self._wake(message.recipient)
             self._wake(f"message {message.id}")

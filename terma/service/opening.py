@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.errors import InvalidMessage, StorageError, UsageError
+from backends.paths import Paths
 from backends.protocol import schema
 from backends.runtime import MAX_NAME
 from terma.service.files import read_regular, write_private
@@ -101,6 +102,16 @@ def mail_file(folder: Path) -> Path:
     return folder / "mail"
 
 
+def person_mail_file(paths: Paths) -> Path:
+    """Return that file for the person, of which `aish.shell` tells shells outside of terminals."""
+    return paths.state / "user.mail"
+
+
+def name_file(folder: Path) -> Path:
+    """Return where a terminal's prompt finds the name that it has got since it was opened."""
+    return folder / "name"
+
+
 def exit_file(folder: Path) -> Path:
     """Return where ptyhost writes down how a terminal's program ended."""
     return folder / "exit.json"
@@ -132,16 +143,25 @@ def write_token(folder: Path, token: str) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def set_mail(folder: Path, waits: bool) -> None:
-    """Tell the shell in a terminal that there are messages, or that there are none.
+def set_mail(file: Path, waits: bool) -> None:
+    """Tell the shells that look at a file that there are messages, or that there are none.
 
     Raises:
         OSError: It cannot be written.
     """
     if waits:
-        write_private(mail_file(folder), b"1\n")
+        write_private(file, b"1\n")
     else:
-        mail_file(folder).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+
+
+def set_name(folder: Path, name: str) -> None:
+    """Tell the shell in a terminal that it has another name.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    write_private(name_file(folder), f"{name}\n".encode())
 
 
 def meta_of(terminal: StoredTerminal) -> Mapping[str, Any]:

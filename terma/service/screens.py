@@ -14,7 +14,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ from terma.service.emulation import (
     batches,
 )
 from terma.service.piece import Piece
+from terma.service.places import Places
 from terma.service.rendering import Rendering, Wanted
 
 log = logging.getLogger(__name__)
@@ -90,9 +91,10 @@ class Screens:
         self._numbers = itertools.count(1)
         self._tending: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
-        self._turns = asyncio.Semaphore(COMING_PER_WORKER * len(self._workers))
-        self._coming: set[Emulation] = set()  # looked at, and not warm before
-        self._released = asyncio.Event()
+        count = len(self._workers)
+        self._places = Places(
+            WARM_PER_WORKER * count, COMING_PER_WORKER * count, self._warm, self._make_room
+        )
         self._unwatching: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
@@ -221,7 +223,7 @@ class Screens:
         """Have a worker read all there is, and ask it; whatever dies of it is replaced."""
         reason = ""
         for _ in range(_ATTEMPTS):
-            async with self._place(emulation):
+            async with self._places.taken(emulation):
                 emulation.looked_at = time.monotonic()
                 try:
                     await emulation.catch_up(emulation.worker or self._emptiest())
@@ -229,6 +231,8 @@ class Screens:
                 except (WorkerDied, EngineFailed) as error:
                     reason = str(error)
                     self._blame(emulation, error)
+                finally:
+                    self._tend()
         raise TektonError(
             f"the screen of a terminal cannot be worked out: {reason}",
             "`terma log NAME` shows its output",
@@ -275,50 +279,17 @@ class Screens:
         held = [emulation.worker for emulation in self._warm()]
         return min(ready or self._workers, key=held.count)
 
-    @asynccontextmanager
-    async def _place(self, emulation: Emulation) -> AsyncIterator[None]:
-        """Have a terminal's screen for oneself, and room for it to be warm."""
-        emulation.users += 1
-        try:
-            async with emulation.lock:
-                if emulation.worker is not None:
-                    yield
-                    return
-                async with self._turns:
-                    self._coming.add(emulation)
-                    await self._make_room()
-                    yield
-        finally:
-            self._coming.discard(emulation)
-            emulation.users -= 1
-            self._released.set()
-            self._tend()
-
-    async def _make_room(self) -> None:
-        """Put away what was looked at least recently, so that what is coming can be warm."""
-        most = WARM_PER_WORKER * len(self._workers)
-        while len(self._coming.union(warm := self._warm())) > most:
-            unwatched = [one for one in warm if not one.watchers and one not in self._coming]
-            if not unwatched:
-                return
-            idle = [one for one in unwatched if not one.users]
-            if idle:
-                # Of what is little, its log is read again: that is faster than a snapshot.
-                await self._freeze(min(idle, key=lambda one: one.looked_at), SNAPSHOT_EVERY)
-            else:
-                self._released.clear()
-                await self._released.wait()
-
     async def _freeze(self, emulation: Emulation, at_least: int = WORTH_STORING) -> None:
-        emulation.users += 1
         try:
-            async with emulation.lock:
-                await emulation.freeze(at_least)
+            with self._places.using(emulation):
+                async with emulation.lock:
+                    await emulation.freeze(at_least)
         except (WorkerDied, EngineFailed) as error:
             self._blame(emulation, error)
-        finally:
-            emulation.users -= 1
-            self._released.set()
+
+    async def _make_room(self, emulation: Emulation) -> None:
+        # Of what is little, its log is read again: that is faster than a snapshot.
+        await self._freeze(emulation, SNAPSHOT_EVERY)
 
     def _tend(self) -> None:
         """See to it that what is warm, or needs a snapshot, is looked after."""
@@ -326,7 +297,9 @@ class Screens:
             self._tending = asyncio.ensure_future(self._tend_all())
 
     def _needs_tending(self) -> bool:
-        return bool(self._coming or self._warm()) or any(map(_needs_snapshot, self._all.values()))
+        return bool(self._places.coming or self._warm()) or any(
+            map(_needs_snapshot, self._all.values())
+        )
 
     async def _tend_all(self) -> None:
         """Put away what nobody looks at, and make snapshots, for as long as there is any of it."""
@@ -353,7 +326,7 @@ class Screens:
         if not _needs_snapshot(emulation) or (is_busy and backlog < _URGENT * SNAPSHOT_EVERY):
             return
         was_warm = emulation.worker is not None
-        async with self._place(emulation):
+        async with self._places.taken(emulation):
             try:
                 await emulation.catch_up(emulation.worker or self._emptiest())
                 await (emulation.save() if was_warm else emulation.freeze())

@@ -68,8 +68,9 @@ from terma.service.attaching import attach, attachment_of, end_of, type_into
 from terma.service.ci import KIND, TerminalCI
 from terma.service.directory import resolve
 from terma.service.identity import owner_of, terminal_of
+from terma.service.log import Log
 from terma.service.mailbox import Mailboxes
-from terma.service.opening import set_mail
+from terma.service.opening import mail_file, person_mail_file, set_mail, set_name
 from terma.service.reading import (
     check_pattern,
     follow_log,
@@ -86,6 +87,8 @@ from terma.service.terminals import Terminals
 log = logging.getLogger(__name__)
 
 _DAY_S = 86400.0
+_MAX_CLOSED = 1000
+"""Closed terminals that are listed at once."""
 
 
 class Terma(Service):
@@ -103,6 +106,7 @@ class Terma(Service):
         self._mailboxes = Mailboxes(database, context.now, self._name_of)
         self._mailboxes.on_change = self._message_changed
         self._mailboxes.can_answer = self._runs
+        self._table.name_of_closed = self._mailboxes.name_of_closed
         self._terminals.on_end = lambda _: self._mailboxes.look_again()
         self._cis: dict[str, TerminalCI] = {}
         self._cleaner: asyncio.Task[None] | None = None
@@ -114,8 +118,8 @@ class Terma(Service):
         await self._database.open()
         await self._mailboxes.start()
         await self._terminals.start()
-        for terminal in self._table:
-            self._set_mail(terminal)
+        for mailbox in (PERSON, *(terminal.id for terminal in self._table)):
+            self._set_mail(mailbox)
         self._cleaner = asyncio.create_task(self._keep_clean())
 
     async def stop(self) -> None:
@@ -146,13 +150,25 @@ class Terma(Service):
 
     @handles(ListTerminals)
     async def list(self, request: ListTerminals) -> TerminalList:
-        """List the terminals, or one."""
+        """List the terminals, or one, or those that are closed."""
+        if request.is_closed:
+            kept = await self._store.closed(request.name, _MAX_CLOSED)
+            closed = await asyncio.to_thread(lambda: tuple(map(self._closed_info, kept)))
+            return TerminalList(terminals=closed, host_pid=self._terminals.host.pid)
         unread = {one.id: self._mailboxes.unread(one.id) for one in self._table}
-        found = await self._terminals.describe(unread)
+        found = tuple(map(self._with_unseen, await self._terminals.describe(unread)))
         if request.name is not None:
             stored = await self._stored(request.name)
-            found = tuple(one for one in found if one.id == stored.id) or (_closed_info(stored),)
+            found = tuple(one for one in found if one.id == stored.id)
+            found = found or (self._closed_info(stored),)
         return TerminalList(terminals=found, host_pid=self._terminals.host.pid)
+
+    def _with_unseen(self, info: TerminalInfo) -> TerminalInfo:
+        unseen = self._mailboxes.unseen(info.id)
+        return dataclasses.replace(info, unseen=unseen) if unseen else info
+
+    def _closed_info(self, stored: StoredTerminal) -> TerminalInfo:
+        return _closed_info(stored, self._terminals.log_of(stored.id))
 
     @handles(AttachTerminal)
     async def attach(self, request: AttachTerminal) -> AsyncGenerator[Output | TerminalEnd, None]:
@@ -202,6 +218,7 @@ class Terma(Service):
         terminal = self._table.find(request.name)
         was_ci = terminal.id in self._cis
         await self._terminals.rename(terminal, request.to)
+        self._tell_name(terminal)
         if was_ci:
             await self._end_ci(terminal)
             await self._begin_ci(terminal)
@@ -339,14 +356,20 @@ class Terma(Service):
     async def send(self, request: SendMessage) -> Sent:
         """Put a message into mailboxes."""
         sender = self._caller()[0]
-        mailboxes = resolve(request.to, self._table, sender)
+        mailboxes = resolve(request.to, self._table, sender, self._mailboxes.name_of_closed)
+        if request.is_trial:
+            return Sent(id="", recipients=tuple(map(self._name_of, mailboxes)))
         return await self._mailboxes.send(sender, mailboxes, request)
 
     @handles(ReadInbox)
     async def read_inbox(self, request: ReadInbox) -> Messages:
         """Read a mailbox."""
         mailbox, is_own = self._mailbox(request.name)
-        return await self._mailboxes.read(mailbox, is_own, request.is_whole, request.limit)
+        if not request.is_notice:
+            return await self._mailboxes.read(mailbox, is_own, request.is_whole, request.limit)
+        found = await self._mailboxes.notice(mailbox, is_own)
+        self._set_mail(mailbox)
+        return found
 
     @handles(WatchInbox)
     async def watch_inbox(self, request: WatchInbox) -> AsyncGenerator[Message | Ack, None]:
@@ -375,7 +398,10 @@ class Terma(Service):
     @handles(ReplyMessage)
     async def reply(self, request: ReplyMessage) -> Sent:
         """Answer a message."""
-        return await self._mailboxes.reply(self._caller()[0], request.id, request.text)
+        own = self._caller()[0]
+        if request.is_trial:
+            return Sent(id=await self._mailboxes.find(own, request.id), recipients=())
+        return await self._mailboxes.reply(own, request.id, request.text)
 
     @handles(FollowMessage)
     async def follow(self, request: FollowMessage) -> AsyncGenerator[Message | Deliveries, None]:
@@ -443,9 +469,7 @@ class Terma(Service):
                 self.context.paths.socket(record.name, is_ci=True).unlink(missing_ok=True)
 
     def _message_changed(self, mailbox: str, message: Message) -> None:
-        terminal = self._table.get(mailbox)
-        if terminal is not None:
-            self._set_mail(terminal)
+        self._set_mail(mailbox)
         self.context.publish(
             f"terminal.{self._name_of(mailbox)}.message",
             id=message.id,
@@ -453,12 +477,26 @@ class Terma(Service):
             state=message.state.value,
         )
 
-    def _set_mail(self, terminal: Terminal) -> None:
-        folder = self.context.paths.terminals / terminal.id
+    def _set_mail(self, mailbox: str) -> None:
+        """Tell shells whether there is news; those of a closed terminal are gone."""
+        paths = self.context.paths
+        if mailbox == PERSON:
+            file = person_mail_file(paths)
+        elif self._table.get(mailbox) is not None:
+            file = mail_file(paths.terminals / mailbox)
+        else:
+            return
         try:
-            set_mail(folder, self._mailboxes.unseen(terminal.id) > 0)
+            set_mail(file, self._mailboxes.has_news(mailbox))
         except OSError as error:
-            log.error("the shell in %s cannot be told of messages: %s", terminal.name, error)
+            name = self._name_of(mailbox)
+            log.error("the shells of %s cannot be told of messages: %s", name, error)
+
+    def _tell_name(self, terminal: Terminal) -> None:
+        try:
+            set_name(self.context.paths.terminals / terminal.id, terminal.name)
+        except OSError as error:
+            log.error("the prompt in %s keeps its old name: %s", terminal.name, error)
 
     # -- a terminal as a CI ------------------------------------------------------------------
 
@@ -483,7 +521,8 @@ class Terma(Service):
         return self._caller()[0]
 
     def _info(self, terminal: Terminal) -> TerminalInfo:
-        return self._terminals.info(terminal, self._mailboxes.unread(terminal.id))
+        info = self._terminals.info(terminal, self._mailboxes.unread(terminal.id))
+        return self._with_unseen(info)
 
     async def _keep_clean(self) -> None:
         while True:
@@ -508,9 +547,12 @@ async def _settled(work: Awaitable[object]) -> None:
     await asyncio.wait([asyncio.ensure_future(work)])
 
 
-def _closed_info(stored: StoredTerminal) -> TerminalInfo:
+def _closed_info(stored: StoredTerminal, written: Log) -> TerminalInfo:
     """Describe a terminal that is closed."""
+    oldest, end = (written.oldest, written.end) if stored.is_recorded else (0, 0)
     return TerminalInfo(
+        oldest=oldest,
+        end=end,
         name=stored.name,
         id=stored.id,
         kind=stored.kind,

@@ -80,6 +80,14 @@ class TerminalStore:
         query = query.order_by(terminals.c.closed_at.desc()).limit(1)
         return next(iter(await self._database.read(partial(_fetch, query))), None)
 
+    async def closed(self, name: str | None, limit: int) -> list[StoredTerminal]:
+        """Return closed terminals, all or those of a name; the one that was closed last first."""
+        query = select(terminals).where(terminals.c.closed_at.is_not(None))
+        if name is not None:
+            query = query.where(terminals.c.name == canonical(name))
+        query = query.order_by(terminals.c.closed_at.desc()).limit(limit)
+        return await self._database.read(partial(_fetch, query))
+
     async def closed_before(self, at: float) -> list[StoredTerminal]:
         """Return the terminals that were closed before a time, the first one first."""
         query = select(terminals).where(terminals.c.closed_at < at).order_by(terminals.c.closed_at)

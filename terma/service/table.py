@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.errors import TektonError, UsageError
-from terma.service.directory import find_terminal
+from terma.service.directory import NameOfClosed, find_terminal
 from terma.service.terminal import Terminal
 
 
@@ -16,6 +16,7 @@ class Table:
         self._all: dict[str, Terminal] = {}
         self.opening: set[str] = set()
         """Names of terminals that are about to be here."""
+        self.name_of_closed: NameOfClosed = lambda word: None
 
     def __iter__(self) -> Iterator[Terminal]:
         return iter(sorted(self._all.values(), key=lambda one: one.name))
@@ -26,7 +27,7 @@ class Table:
         Raises:
             NotFound: There is none.
         """
-        return find_terminal(self._all.values(), word)
+        return find_terminal(self._all.values(), word, self.name_of_closed)
 
     def get(self, id_: str) -> Terminal | None:
         """Return the terminal of an id."""

@@ -331,7 +331,7 @@ def test_a_terminal_that_comes_to_wait_rings_in_the_windows_of_others(place: Pla
     assert b"\x07" not in window.shown
     assert place.terma("send", other, "--keys", "printf '\\\\a'; cat\\n") == 0
     window.wait_for(b"\x07")
-    assert "wants" not in window.text
+    assert "waits" not in window.text
     detach(window)
 
 

@@ -358,6 +358,18 @@ def test_a_reply_that_nobody_waits_for_is_in_the_inbox(one_tekton: TektonProcess
     assert one_tekton.terma("inbox", "--json").json == []
 
 
+def test_the_shells_of_the_person_are_told_of_a_message(one_tekton: TektonProcess) -> None:
+    flag = one_tekton.home / "state" / "user.mail"
+    assert not flag.exists()
+    new(one_tekton, "sender")
+    sent = asked_in(one_tekton, "sender", "terma message user 'look here'")
+    assert flag.exists(), sent
+    assert flag.read_text() == "1\n"
+    assert "look here" in one_tekton.terma("inbox").text
+    wait_for(lambda: not flag.exists(), "nothing is to be told any more")
+    assert one_tekton.terma("ack", "--all").status == 0
+
+
 def test_a_message_survives_the_hub_that_took_it(tekton: TektonProcess) -> None:
     new(tekton, "alice")
     assert tekton.hub is not None
@@ -429,6 +441,14 @@ def test_what_cannot_be_opened_is_told_at_once(one_tekton: TektonProcess) -> Non
     assert "bad" not in {one["name"] for one in one_tekton.terma("list", "--json").json}
     folders = {one.name for one in (one_tekton.home / "state" / "terminals").iterdir()}
     assert folders == {one["id"] for one in one_tekton.terma("list", "--json").json} or folders
+
+
+def test_a_prompt_has_the_new_name_of_its_terminal(one_tekton: TektonProcess) -> None:
+    new(one_tekton, "before", "bash", "--norc")
+    wait_for(lambda: b"before " in raw_log(one_tekton, "before"), "a prompt")
+    assert one_tekton.terma("rename", "before", "after").status == 0
+    do_in(one_tekton, "after", "")
+    wait_for(lambda: b"after " in raw_log(one_tekton, "after"), "the new name")
 
 
 def test_a_name_is_given_once(one_tekton: TektonProcess) -> None:

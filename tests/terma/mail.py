@@ -62,6 +62,8 @@ class MailService(Service):
         self.names = {id_: name for name, id_ in IDS.items()}
         self.boxes = Mailboxes(self.database, context.now, self.names.__getitem__)
         self.tokens: list[str | None] = []
+        self.trials = 0
+        """How often it was asked whether something could be sent."""
         self.loop: asyncio.AbstractEventLoop
         self.changes: list[Message] = []
         self.boxes.on_change = lambda _, message: self.changes.append(message)
@@ -100,6 +102,9 @@ class MailService(Service):
             if name not in (*IDS, "@all"):
                 raise NotFound(f"no terminal named {name!r}", "did you mean 'alice'?")
             mailboxes += [IDS["alice"], IDS["bob"]] if name == "@all" else [IDS[name]]
+        self.trials += request.is_trial
+        if request.is_trial:
+            return Sent(id="", recipients=request.to)
         return await self.boxes.send(own, mailboxes, request)
 
     @handles(ReadInbox)
@@ -107,6 +112,8 @@ class MailService(Service):
         """Read."""
         own = self.own()
         mailbox = IDS[request.name] if request.name else own
+        if request.is_notice:
+            return await self.boxes.notice(mailbox, mailbox == own)
         return await self.boxes.read(mailbox, mailbox == own, request.is_whole, request.limit)
 
     @handles(WatchInbox)
@@ -128,7 +135,11 @@ class MailService(Service):
     @handles(ReplyMessage)
     async def reply(self, request: ReplyMessage) -> Sent:
         """Reply."""
-        return await self.boxes.reply(self.own(), request.id, request.text)
+        own = self.own()
+        self.trials += request.is_trial
+        if request.is_trial:
+            return Sent(id=await self.boxes.find(own, request.id), recipients=())
+        return await self.boxes.reply(own, request.id, request.text)
 
     @handles(FollowMessage)
     async def follow(self, request: FollowMessage) -> AsyncGenerator[Message | Deliveries, None]:

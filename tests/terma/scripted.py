@@ -43,6 +43,7 @@ class ScriptedTerma(Service):
     def __init__(self, context: StageContext, *terminals: TerminalInfo) -> None:
         super().__init__(context)
         self.terminals = list(terminals)
+        self.closed: list[TerminalInfo] = []
         self.asked: list[Request[Any]] = []
         self.answers: dict[str, Closed | TektonError] = {}
         """How closing ends, by name; otherwise it ends well."""
@@ -54,7 +55,10 @@ class ScriptedTerma(Service):
 
     @handles(ListTerminals)
     async def list(self, request: ListTerminals) -> Terminals:
-        """List all, or one."""
+        """List all, or one, or what is closed."""
+        if request.is_closed:
+            closed = [one for one in self.closed if request.name in (None, one.name)]
+            return Terminals(terminals=tuple(closed))
         found = [one for one in self.terminals if request.name in (None, one.name, one.id)]
         if request.name and not found:
             raise NotFound(f"no terminal named {request.name!r}", "`terma list` shows all")

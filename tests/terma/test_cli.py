@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from backends.version import VERSION
-from terma.cli import VERBS, make_app
+from terma.cli import SHORT, VERBS, make_app
 from tests.terma.scripted import run
 
 
@@ -29,6 +29,29 @@ def test_help_shows_examples_and_every_verb() -> None:
         assert "terma new alice --role coding" in shown.text + shown.err
         for verb in VERBS:
             assert re.search(rf"^  {verb}\b", shown.text + shown.err, re.MULTILINE), verb
+
+
+def test_no_verb_s_description_is_cut() -> None:
+    assert SHORT.keys() == VERBS.keys()
+    lines = run("--help", variables={"COLUMNS": "80"}).text.splitlines()
+    for verb, said in SHORT.items():
+        assert any(re.fullmatch(rf"  {verb} +{re.escape(said)}", line) for line in lines), verb
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("kill", "did you mean `terma close`? `terma --help` shows all"),
+        ("rm", "did you mean `terma close`? `terma --help` shows all"),
+        ("ls", "did you mean `terma list`? `terma --help` shows all"),
+        ("a", "did you mean `terma attach`? `terma --help` shows all"),
+        ("help", "`terma --help` shows all"),
+        ("detach", "Ctrl-] detaches, typed into the terminal that is attached"),
+    ],
+)
+def test_what_others_call_a_verb_leads_to_ours(word: str, hint: str) -> None:
+    ran = run(word, "alice")
+    assert (ran.status, ran.err.splitlines()[1]) == (2, f"hint: {hint}")
 
 
 def test_the_version_is_told() -> None:

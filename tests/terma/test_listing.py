@@ -19,7 +19,7 @@ import pytest
 
 from backends.console import cells
 from backends.protocol.terminals import TerminalInfo, TerminalState
-from terma.overview import as_table, state_of
+from terma.overview import as_table, short_ago, state_of
 from tests.scenarios.tekton_process import PATIENCE_S, wait_for
 from tests.scenarios.terminal import Terminal
 from tests.terma.scripted import TERMA, Stage, run, scripted
@@ -28,16 +28,16 @@ NOW = time.time()
 ALICE = TerminalInfo(
     name="alice", id="a" * 32, roles=("coding", "test"), state=TerminalState.BUSY,
     source="prompt mark", state_since=NOW - 40, detail="make test", pid=101,
-    folder="/home/you/src/app", active_at=NOW - 3,
+    folder="/home/you/src/app", active_at=NOW - 3, is_recorded=False,
 )  # fmt: skip
 BOB = TerminalInfo(
     name="bob", id="b" * 32, kind="program", roles=("test",), state=TerminalState.WAITING,
-    source="bell", state_since=NOW - 200, unread=2, pid=102, active_at=NOW - 200,
+    source="bell", state_since=NOW - 200, unread=3, unseen=2, pid=102, active_at=NOW - 200,
     warning="the screen is drawn by a simpler engine",
 )  # fmt: skip
 EVE = TerminalInfo(
     name="eve", id="e" * 32, state=TerminalState.LOST, source="ptyhost", state_since=NOW - 7300,
-    detail="ptyhost has died", unread=1,
+    detail="ptyhost has died", unread=1, unseen=1,
 )  # fmt: skip
 CARL = TerminalInfo(name="carl", id="c" * 32, state=TerminalState.EXITED, exit_status=0)
 DORA = TerminalInfo(name="dora", id="d" * 32, pid=105)
@@ -66,11 +66,11 @@ def test_every_terminal_has_its_state_with_source_and_age() -> None:
     assert head == ["NAME", "KIND", "ROLE", "STATE", "UNREAD", "PID", "IDLE", "FOLDER"]
     assert [row[0] for row in rows] == ["alice", "bob", "eve", "carl", "dora"]
     alice, bob, eve, carl, dora = rows
-    assert alice[1:3] == ["shell", "coding,test"]
+    assert alice[1:3] == ["shell, no log", "coding,test"]
     assert re.fullmatch(r"busy: make test, 4\d s, from prompt mark", alice[3])
     assert (alice[4], alice[5], alice[7]) == ("-", "101", "/home/you/src/app")
     assert re.fullmatch(r"waiting, 3 min \d+ s, from bell", bob[3])
-    assert bob[4] == "2"
+    assert bob[4] == "3"
     assert eve[3:7] == ["lost: ptyhost has died, 2 h 1 min, from ptyhost", "1", "-", "-"]
     assert carl[3] == "exited"
     assert dora[3] == "idle"
@@ -140,13 +140,71 @@ def test_what_a_command_calls_itself_reaches_no_terminal_raw() -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", shown)
 
 
-@pytest.mark.parametrize("width", [80, 90, 110, 140, 200])
-def test_it_fits_the_terminal_and_has_folders_where_there_is_room(width: int) -> None:
+@pytest.mark.parametrize("width", [80, 90, 110, 160, 200])
+def test_it_fits_the_terminal_with_every_folder_and_every_time(width: int) -> None:
     terminals = [dataclasses.replace(ALICE, detail="vim 日本語のファイル.txt"), BOB, EVE]
-    lines = as_table(terminals, NOW, width).splitlines()
-    assert max(map(cells, lines)) <= width
-    assert ("FOLDER" in lines[0]) == (width >= 140)
-    assert all(name in line for name, line in zip(["alice", "bob", "eve"], lines[1:], strict=True))
+    head, alice, bob, eve = as_table(terminals, NOW, width).splitlines()
+    assert max(map(cells, (head, alice, bob, eve))) <= width
+    assert "FOLDER" in head
+    assert "/home/you/src" in alice
+    is_whole = width >= 160
+    assert ("from prompt mark" in alice, "IDLE" in head) == (is_whole, is_whole)
+    if not is_whole:
+        assert re.match(r"alice +shell, no log +coding,test +busy [^ ].* 40s  ", alice)
+        assert " waiting 3m  " in bob
+        assert re.search(r"lost( ptyhost has died| pty[^ ]*….*)? 2h ", eve)
+
+
+def test_what_is_idle_says_so_once_where_room_is_short() -> None:
+    idle = dataclasses.replace(DORA, state_since=NOW - 130, source="prompt mark", active_at=NOW - 1)
+    lines = [line.split() for line in as_table([idle], NOW, 70).splitlines()]
+    assert lines == [
+        ["NAME", "KIND", "ROLE", "STATE", "UNREAD", "PID", "FOLDER"],
+        ["dora", "shell", "-", "idle", "2m", "-", "105"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(-1, "0s"), (59.9, "59s"), (60, "1m"), (7199, "1h"), (1e6, "11d")]
+)
+def test_a_short_length_of_time_has_one_unit(seconds: float, shown: str) -> None:
+    assert short_ago(seconds) == shown
+
+
+@pytest.mark.usefixtures("stage")
+def test_one_terminal_is_shown_with_all_that_is_known_of_it() -> None:
+    lines = dict(re.split(" {2,}", line, maxsplit=1) for line in run("list", "bob").text.splitlines())
+    assert lines.pop("state").startswith("waiting, 3 min ")
+    assert lines.pop("idle").startswith("3 min ")
+    assert lines == {
+        "name": "bob", "id": "b" * 32, "kind": "program", "role": "test", "unread": "3 (2 new)",
+        "pid": "102", "size": "80x24", "log": "0 B",
+    }  # fmt: skip
+    assert "log       none\n" in run("list", "alice").text + "\n"
+
+
+# -- closed ones -----------------------------------------------------------------------------
+
+
+def test_closed_terminals_are_listed_with_what_names_them() -> None:
+    closed = dataclasses.replace(
+        DORA, state=TerminalState.CLOSED, state_since=time.time() - 200, end=12_345, folder="/srv"
+    )
+    hidden = dataclasses.replace(closed, id="f" * 32, is_recorded=False)
+    with scripted(ALICE) as stage:
+        stage.terma.closed = [closed, hidden]
+        ran = run("list", "--closed")
+        assert (ran.status, ran.err) == (0, "")
+        assert [re.split(" {2,}", line) for line in ran.text.splitlines()] == [
+            ["NAME", "CLOSED", "LOG", "ID", "FOLDER"],
+            ["dora", "3m ago", "12 kB", "d" * 32, "/srv"],
+            ["dora", "3m ago", "none", "f" * 32, "/srv"],
+        ]
+        assert [one["id"] for one in run("list", "--closed", "--json").json] == ["d" * 32, "f" * 32]
+        ran = run("list", "--closed", "alice")
+        assert (ran.status, ran.err) == (0, "no closed terminal called alice is kept\n")
+        assert run("list", "--closed", "--watch").status == 2
+        assert run("list", "--closed", "--short").status == 2
 
 
 def test_a_folder_at_home_is_written_as_a_person_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,11 +312,13 @@ def test_on_a_terminal_it_draws_in_place_until_it_is_told_to_end(
     with scripted(ALICE) as stage:
         environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
         terminal = Terminal([*TERMA, "list", "--watch"], environment, Path.cwd(), rows=3)
-        terminal.wait_for(b"busy: make test")
+        terminal.wait_for(b"busy make test")
+        terminal.wait_for(b"q quits")
         wait_for(lambda: stage.bus.subjects, "a subscription")
         stage.terma.terminals = [dataclasses.replace(BOB, name=f"t{n}") for n in range(6)]
         stage.tell("terminal.bob.state")
-        terminal.wait_for("… 11 more".encode())  # with the warning of each
+        terminal.wait_for("… 12 more".encode())  # with the warning of each
+        assert terminal.shown.rstrip().endswith(b"q quits\x1b[K\x1b[J")
         assert terminal.shown.startswith(b"\x1b[?1049h")
         terminal.type(key)
         assert terminal.wait() == status
@@ -270,10 +330,10 @@ def test_on_a_terminal_it_outlives_the_hub(tekton_home: Path) -> None:
     environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
     with scripted(ALICE):
         terminal = Terminal([*TERMA, "list", "--watch"], environment, Path.cwd())
-        terminal.wait_for(b"busy: make test")
+        terminal.wait_for(b"busy make test")
     terminal.wait_for(b"error: no hub is running")
     with scripted(BOB):
-        terminal.wait_for(b"from bell")
+        terminal.wait_for(b"waiting 3m")
         terminal.type("q")
         assert terminal.wait() == 0
     terminal.close()

@@ -123,6 +123,16 @@ def test_raw_has_the_bytes() -> None:
     assert run("log", "alice", "--raw", "--since", "10m").out == b"three\r\n"
 
 
+def test_bytes_that_were_not_kept_are_told(service: Recordings, tmp_path: Path) -> None:
+    service.leave_out(10, NOW)
+    service.put(b"four", NOW)
+    ran = run("log", "alice", "--raw")
+    assert (ran.status, ran.out) == (0, OUTPUT + b"four")
+    assert ran.err == f"10 bytes were not kept, before offset {len(OUTPUT) + 10}\n"
+    with Following(tmp_path, "--raw", "-f") as following:
+        following.wait_for((OUTPUT + b"four").replace(b"\r\n", b"\n").decode())
+
+
 @pytest.mark.usefixtures("service")
 def test_bytes_reach_a_terminal_only_by_force(tmp_path: Path) -> None:
     with Person(tmp_path, ["log", "alice", "--raw"]) as person:

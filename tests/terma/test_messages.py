@@ -122,7 +122,8 @@ def test_a_message_may_expire(service: MailService) -> None:
     [
         (["alcie", "hi"], 3, "no terminal named 'alcie'"),
         (["alice"], 2, "the message has no text"),
-        (["alice", " "], 2, "the message has no text"),
+        (["alice", " "], 2, "the message is empty"),
+        (["alice", ""], 2, "the message is empty"),
         (["", "hi"], 2, "nobody is named"),
         ([",", "hi"], 2, "nobody is named"),
         (["alice", "hi", "--id", "a b"], 2, "cannot be the id of a message"),
@@ -158,6 +159,69 @@ def test_a_person_who_gives_no_text_is_asked_for_it(service: MailService) -> Non
     finally:
         terminal.close()
     assert [one.text for one in service.changes] == ["one\ntwo\n"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["message", "nope"], b"no terminal named 'nope'"),
+        (["message", "alice,nope"], b"no terminal named 'nope'"),
+        (["reply", "wrong-id"], b"there is no message 'wrong-id'"),
+        (["message", "alice", ""], b"the message is empty"),
+        (["reply", "wrong-id", ""], b"the message is empty"),
+    ],
+)
+def test_nobody_is_asked_for_a_text_that_cannot_be_sent(
+    service: MailService, arguments: list[str], said: bytes
+) -> None:
+    for program in (FAST, FULL):
+        terminal = Terminal([*program, *arguments], environment(), Path.cwd())
+        try:
+            assert terminal.wait() == (2 if b"empty" in said else 3)
+            assert said in terminal.shown
+            assert b"Your message" not in terminal.shown
+        finally:
+            terminal.close()
+
+
+@pytest.mark.parametrize("arguments", [["message", "nope"], ["reply", "wrong-id"]])
+def test_a_pipe_is_not_read_for_what_cannot_be_sent(
+    service: MailService, arguments: list[str]
+) -> None:
+    for program in (FAST, FULL):
+        reading, writing = os.pipe()  # nothing comes, and it does not end
+        try:
+            ran = subprocess.run(
+                [*program, *arguments], env=environment(), stdin=reading, capture_output=True,
+                check=False, timeout=PATIENCE_S,
+            )  # fmt: skip
+        finally:
+            os.close(reading)
+            os.close(writing)
+        assert ran.returncode == 3
+        assert b"hint: " in ran.stderr
+
+
+def test_a_person_hears_how_to_answer_and_nobody_else(service: MailService) -> None:
+    send("hello", to="user")
+    terminal = Terminal([*FULL, "inbox"], environment(), Path.cwd())
+    try:
+        assert terminal.wait() == 0
+        assert terminal.shown.rstrip().endswith(
+            b"`terma reply ID TEXT` answers, `terma ack ID` or `terma ack --all` takes out\x1b[0m"
+        )
+    finally:
+        terminal.close()
+    assert terma("inbox").err == ""
+
+
+def test_every_answer_is_kept_beside_the_message(service: MailService) -> None:
+    id_ = send("ready?")
+    for text in ("yes", "and now pushed"):
+        assert terma("reply", id_, text, who="alice").status == 0
+    [found] = inbox("alice", "--all")
+    assert (found["state"], found["answer"]) == ("answered", "yes\n\nand now pushed")
+    assert [one["text"] for one in inbox("")] == ["yes", "and now pushed"]
 
 
 def test_on_a_terminal_a_person_hears_what_goes_on(service: MailService) -> None:
@@ -246,7 +310,7 @@ def test_an_inbox_is_readable_and_harmless(service: MailService) -> None:
     ran = terma("inbox", who="alice")
     assert ran.err == ""
     head, *lines = ran.text.splitlines()
-    assert re.fullmatch(rf"{id_}  from bob, (now|[0-9.]+ s ago), queued", head)
+    assert re.fullmatch(rf"{id_}  from bob, (now|[0-9.]+ s ago), new", head)
     assert lines == ["    one", "      two"]
     assert "shown" in terma("inbox", who="alice").text
 
@@ -311,7 +375,7 @@ def test_flags_that_contradict_are_refused(arguments: list[str]) -> None:
         (
             Message(id="abcd", sender="bob", recipient="alice", text="hi\n\n  you\n", sent_at=940.0,
                     expires_at=1090.0),
-            "abcd  from bob, 1 min ago, queued, expires in 1 min 30 s\n    hi\n\n      you",
+            "abcd  from bob, 1 min ago, new, expires in 1 min 30 s\n    hi\n\n      you",
         ),
         (
             Message(id="abcd", sender="b", recipient="a", text="hi", sent_at=1000.0, answer="x\ny",

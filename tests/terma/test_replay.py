@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from terma.replay import Pace
+from terma.screen.ghostty import GhosttyEngine
 from terma.times import show_time
 from tests.terma.recordings import Person, Recordings, now, recordings
 from tests.terma.scripted import run
@@ -152,6 +153,80 @@ def test_keys_pause_and_step_and_quit(service: Recordings, tmp_path: Path) -> No
         person.type("q")
         assert person.wait() == 0
         assert b"shown up to " + show_time(NOW + 2000).encode() in person.shown
+
+
+def test_a_pause_is_told_below_the_recording_and_leaves_no_trace(
+    service: Recordings, tmp_path: Path
+) -> None:
+    for number, at in enumerate((NOW, NOW + 1000, NOW + 1000.25, NOW + 2000)):
+        service.put(b"\x1b[31mline%d\r\n" % number, at, (80, 20))
+    with Person(tmp_path, ["replay", "alice", "--idle-limit", "900"]) as person:
+        person.wait_for(b"line0")
+        person.type(" ")
+        paused = b"paused: space goes on, . shows the next, q ends it"
+        person.wait_for(b" alice 0:00, " + paused + b" \x1b[m\x1b[K\x1b8")
+        assert _rows(person.shown)[23].startswith("alice 0:00, ")
+        assert b"\x1b]2;alice 0:00, " + show_time(NOW).encode() + b", " + paused in person.shown
+        person.type(".")
+        person.wait_for(b" alice 16:40, " + paused + b" \x1b[m\x1b[K\x1b8")
+        assert _rows(person.shown)[1].startswith("line1")
+        person.type(".")
+        person.wait_until(lambda: person.shown.count(b" alice 16:40, ") == 2, "the mark again")
+        person.wait_until(lambda: person.shown.endswith(b"\x1b8"), "all of it")
+        assert _rows(person.shown)[2].startswith("line2")
+        assert _rows(person.shown)[23].startswith("alice 16:40, ")
+        person.type(" ")
+        person.wait_for(b", 1x\x1b\\")
+        person.type("-")
+        person.wait_for(b", 0.5x\x1b\\")
+        assert _rows(person.shown) == ["line0", "line1", "line2", *[""] * 21]
+        person.type("q")
+        assert person.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "size"),
+    [
+        (b"as high as the window", (80, 24)),
+        (b"\x1b7the cursor is kept", (80, 20)),
+        (b"\x1b[?1049ha full screen", (80, 20)),
+    ],
+)
+def test_where_the_recording_needs_it_all_only_the_title_tells_of_a_pause(
+    service: Recordings, tmp_path: Path, output: bytes, size: tuple[int, int]
+) -> None:
+    service.put(output, NOW, size)
+    service.put(b"two", NOW + 1000, size)
+    with Person(tmp_path, ["replay", "alice", "--idle-limit", "900"]) as person:
+        person.wait_for(output[-6:])
+        person.type(" ")
+        person.wait_for(b"paused: space goes on")
+        person.type("q")
+        assert person.wait() == 0
+        assert b" q ends it\x1b\\" in person.shown
+        assert b" q ends it \x1b[m" not in person.shown
+
+
+def test_bytes_that_were_not_kept_are_told_at_the_end(service: Recordings, tmp_path: Path) -> None:
+    service.put(b"one", NOW)
+    service.leave_out(10, NOW)
+    service.put(b"two", NOW)
+    told = "10 bytes were not kept, before offset 13"
+    with Person(tmp_path, ["replay", "alice"]) as person:
+        person.wait_for(b"any key leaves")
+        person.type("x")
+        assert person.wait() == 0
+        assert told in person.shown.split(LEFT)[1].decode()
+    ran = run("replay", "alice", "--speed", "0")
+    assert (ran.status, ran.out, ran.err) == (0, b"onetwo", f"{told}\n")
+
+
+def _rows(data: bytes) -> list[str]:
+    engine = GhosttyEngine(80, 24, 0)
+    engine.feed(data)
+    rows = ["".join(run.text for run in row.runs).strip() for row in engine.show().lines]
+    engine.close()
+    return [*rows, *[""] * (24 - len(rows))]
 
 
 def test_the_arrow_passes_over_5_s(service: Recordings, tmp_path: Path) -> None:

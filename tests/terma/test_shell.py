@@ -192,6 +192,37 @@ def test_the_prompt_has_the_name_of_the_terminal(kind: str, home: TektonProcess)
         assert plain(shell.terminal.shown).endswith("mine own> ")
 
 
+def test_the_prompt_follows_another_name_of_the_terminal(
+    kind: str, home: TektonProcess, mail: Mail
+) -> None:
+    file = "function fish_prompt; echo 'own> '; end" if kind == "fish" else "PS1='own> '"
+    name = mail.flag.parent / "name"
+    with shell_in_terminal(kind, home, file=file, variables=mail.variables) as shell:
+        for text, shown in (("bob\n", "bob"), ("bob\n", "bob"), ("", "bob"), ("a-b\n", "a-b")):
+            name.write_text(text)
+            begun = shell.type("echo on")
+            assert shell.result(begun) == ("on", 0)
+            prompt = shell.terminal.shown[begun:].rpartition(PROMPT)[2]
+            assert plain(prompt[1:]) == f"{shown} own> "
+        for text in ("$(echo evil)\n", "%~\n", "a b\n"):
+            name.write_text(text)
+            assert shell.run("echo on") == ("on", 0)
+            assert plain(shell.terminal.shown).endswith("a-b own> ")
+        assert shell.run("sh -c 'echo $TERMA_TERMINAL; exit 5'") == ("a-b", 5)
+        assert not mail.calls.exists()
+
+
+def test_a_prompt_of_one_s_own_stays_where_the_terminal_has_another_name(
+    kind: str, home: TektonProcess, mail: Mail
+) -> None:
+    (mail.flag.parent / "name").write_text("bob\n")
+    variables = mail.variables | {"AISH_PROMPT": "mine "}
+    with shell_in_terminal(kind, home, variables=variables) as shell:
+        assert shell.run("sh -c 'echo $TERMA_TERMINAL'") == ("bob", 0)
+        assert b"mine " in shell.terminal.shown.rpartition(PROMPT)[2]
+        assert b"bob" not in shell.terminal.shown.rpartition(PROMPT)[2]
+
+
 # -- messages that wait ----------------------------------------------------------------------
 
 
@@ -229,6 +260,33 @@ def test_a_message_that_waits_is_told_before_the_first_prompt(
         assert shown.count(NOTICE.encode()) == 1
         assert shown.index(NOTICE.encode()) < shown.index(PROMPT)
         assert shell.run("echo on") == ("on", 0)
+
+
+def test_outside_of_terminals_the_person_s_own_messages_are_told(
+    kind: str, home: TektonProcess, mail: Mail
+) -> None:
+    waits = home.home / "state" / "user.mail"
+    waits.parent.mkdir(mode=0o700, exist_ok=True)
+    variables = {"PATH": mail.variables["PATH"], "CALLS": str(mail.calls), "TERMA_MAIL": "/other"}
+    with UserShell(kind, home, variables=variables) as shell:
+        assert shell.run("echo on") == ("on", 0)
+        assert not mail.calls.exists()
+        waits.write_text("1\n")
+        begun = shell.type("sh -c 'exit 5'")
+        assert shell.result(begun) == ("", 5)
+        shown = shell.terminal.shown[begun:]
+        assert shown.count(NOTICE.encode()) == 1
+        assert shown.index(NOTICE.encode()) < shown.index(PROMPT)
+        assert shell.run("echo on") == ("on", 0)
+        assert mail.calls.read_text() == "inbox --notice\n"
+
+
+def test_in_a_terminal_only_the_messages_of_the_terminal_are_told(
+    kind: str, home: TektonProcess, mail: Mail
+) -> None:
+    variables = mail.variables | {"TERMA_INSTANCE": "a" * 32}
+    with UserShell(kind, home, variables=variables) as shell:
+        assert shell.run("sh -c 'echo $TERMA_MAIL'") == (str(mail.flag), 0)
 
 
 _OWN = {

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from terma.attach.modes import LEAVE, ORIGIN_OFF, RESET, at_bottom, is_between, make_room
+from terma.attach.modes import ORIGIN_OFF, UNSURE, at_bottom, is_between, make_room, reset
 from terma.screen.ghostty import GhosttyEngine
 
 SET = [1, 5, 6, 9, 45, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 2026, 2031]
@@ -24,7 +24,7 @@ def test_every_mode_is_undone(engine: GhosttyEngine) -> None:
     engine.feed(
         b"\x1b[?25l\x1b[?7l\x1b[4h\x1b[20h\x1b=\x1b[>31u\x1b[>4;2m\x1b[2;5r\x1b(0\x1b[7;31m"
     )
-    engine.feed(RESET + ORIGIN_OFF)
+    engine.feed(reset(None) + ORIGIN_OFF)
     assert [mode for mode in SET if engine._mode(mode)] == []
     assert engine._mode(25)
     assert engine._mode(7)
@@ -36,9 +36,10 @@ def test_every_mode_is_undone(engine: GhosttyEngine) -> None:
     assert b"u" not in b"".join(re.findall(rb"\x1b\[[=>][^a-z]*u", engine._control()))
 
 
-def test_the_cursor_stays_on_the_main_screen(engine: GhosttyEngine) -> None:
+@pytest.mark.parametrize("how", [None, UNSURE])
+def test_the_cursor_stays_on_the_main_screen(how: int | None, engine: GhosttyEngine) -> None:
     engine.feed(b"\x1b7\x1b[4;10H")
-    engine.feed(RESET)
+    engine.feed(reset(how))
     screen = engine.show()
     assert (screen.cursor_row, screen.cursor_column) == (3, 9)
 
@@ -46,7 +47,7 @@ def test_the_cursor_stays_on_the_main_screen(engine: GhosttyEngine) -> None:
 @pytest.mark.parametrize("mode", [1049, 1047, 47])
 def test_the_alternate_screen_is_left(mode: int, engine: GhosttyEngine) -> None:
     engine.feed(b"main\r\n\x1b[?%dh\x1b[Hfull" % mode)
-    engine.feed(LEAVE)
+    engine.feed(reset(mode))
     screen = engine.show()
     assert not screen.is_alternate
     assert screen.lines[0].runs[0].text == "main"
@@ -55,7 +56,7 @@ def test_the_alternate_screen_is_left(mode: int, engine: GhosttyEngine) -> None:
 @pytest.mark.parametrize("cut", [b"\x1b]0;title", b"\x1b[38;5", b"\x1bPq#0", b"\x1b", b"\xe2\x82"])
 def test_a_sequence_that_was_cut_swallows_nothing(cut: bytes, engine: GhosttyEngine) -> None:
     engine.feed(b"\x1b[?1003h" + cut)
-    engine.feed(LEAVE + b"text")
+    engine.feed(reset(None) + b"text")
     assert not engine._mode(1003)
     assert "text" in "".join(run.text for run in engine.show().lines[0].runs)
 

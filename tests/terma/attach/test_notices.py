@@ -22,27 +22,46 @@ def event(subject: str, **data: Any) -> Event:
 
 def test_each_wait_is_told_once() -> None:
     notices = Notices("alice")
-    waits = event("terminal.bob.state", state="waiting")
-    assert notices.take(waits) == "bob wants you"
+    waits = event("terminal.bob.state", state="waiting", detail="look here")
+    assert notices.take(waits) == "bob waits: look here"
     assert notices.take(waits) is None
+    assert notices.summary == "bob waits: look here"
     assert notices.take(event("terminal.bob.state", state="busy")) is None
-    assert notices.take(waits) == "bob wants you"
+    assert notices.summary == ""
+    assert notices.take(waits) == "bob waits: look here"
+    assert notices.take(event("terminal.carol.state", state="waiting")) == "carol waits"
+    assert notices.summary == "bob waits: look here; carol waits"
     assert notices.take(event("terminal.alice.state", state="waiting")) is None
     assert notices.take(event("terminal.bob.output", state="waiting")) is None
     assert notices.take(event("elsewhere")) is None
 
 
-def test_a_name_cannot_drive_the_terminal() -> None:
-    told = Notices("alice").take(event("terminal.b\x1b]52;c;AA\x07ob.state", state="waiting"))
-    assert told == "bob wants you"
+def test_a_new_name_is_followed() -> None:
+    notices = Notices("alice")
+    notices.take(event("terminal.bob.state", state="waiting", detail="look here"))
+    assert notices.take(event("terminal.bob.renamed", to="eve")) is None
+    assert notices.summary == "eve waits: look here"
+    notices.take(event("terminal.eve.state", state="idle"))
+    assert notices.summary == ""
+    notices.take(event("terminal.alice.renamed", to="anna"))
+    assert notices.own == "anna"
+    assert notices.take(event("terminal.anna.state", state="waiting")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"), [("b\x1b]52;c;AA\x07ob", "here"), ("bob", "\x1b]52;c;AA\x07here")]
+)
+def test_nothing_in_it_can_drive_the_terminal(name: str, detail: str) -> None:
+    waits = event(f"terminal.{name}.state", state="waiting", detail=detail)
+    assert Notices("alice").take(waits) == "bob waits: here"
 
 
 @pytest.mark.parametrize(
     ("how", "sequence"),
-    [("none", b""), ("bell", b"\x07"), ("osc9", b"\x1b]9;bob wants you\x1b\\")],
+    [("none", b""), ("bell", b"\x07"), ("osc9", b"\x1b]9;bob waits\x1b\\")],
 )
 def test_the_person_is_told_as_configured(how: str, sequence: bytes) -> None:
-    assert call_person(how, "bob wants you") == sequence
+    assert call_person(how, "bob waits") == sequence
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its desktop has another program")
@@ -53,14 +72,14 @@ def test_the_desktop_is_told_by_its_own_program(
     program.write_text(f'#!/bin/sh\necho "$@" > {told}.new; mv {told}.new {told}\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert call_person("desktop", "bob wants you") == b""
+    assert call_person("desktop", "bob waits") == b""
     wait_for(told.exists, "the program has run")
-    assert told.read_text() == "--app-name=terma -- bob wants you\n"
+    assert told.read_text() == "--app-name=terma -- bob waits\n"
 
 
 def test_without_a_desktop_it_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert call_person("desktop", "bob wants you") == b"\x07"
+    assert call_person("desktop", "bob waits") == b"\x07"
 
 
 def test_the_end_is_told_with_the_way_back() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from aish.shell import start
 from backends.errors import InvalidMessage, StorageError, UsageError
+from backends.paths import Paths, find_paths
 from backends.protocol.terminals import Worktree
 from terma.service.identity import hash_of
 from terma.service.opening import (
@@ -20,8 +22,10 @@ from terma.service.opening import (
     exit_file,
     mail_file,
     meta_of,
+    person_mail_file,
     read_exit,
     set_mail,
+    set_name,
     status_of,
     stored_of,
     write_token,
@@ -71,11 +75,29 @@ def test_a_token_is_its_users_alone_and_written_once(tmp_path: Path) -> None:
 
 
 def test_mail_is_a_file_that_is_not_empty(tmp_path: Path) -> None:
-    set_mail(tmp_path, waits=True)
-    assert mail_file(tmp_path).stat().st_size > 0
-    set_mail(tmp_path, waits=False)
-    assert not mail_file(tmp_path).exists()
-    set_mail(tmp_path, waits=False)
+    for file in (mail_file(tmp_path), person_mail_file(Paths(tmp_path, tmp_path, tmp_path))):
+        set_mail(file, waits=True)
+        assert file.stat().st_size > 0
+        set_mail(file, waits=False)
+        assert not file.exists()
+        set_mail(file, waits=False)
+
+
+def test_a_shell_in_no_terminal_looks_at_the_mail_of_the_person(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert start.mail_file() == str(person_mail_file(find_paths()))
+    monkeypatch.delenv("TEKTON_HOME")
+    for state in (str(tmp_path / "state"), "", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        assert start.mail_file() == str(person_mail_file(find_paths()))
+
+
+def test_a_name_that_a_terminal_has_got_is_for_its_user_alone(tmp_path: Path) -> None:
+    for name in ("alice", "bob"):
+        set_name(tmp_path, name)
+        file = tmp_path / "name"
+        assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (f"{name}\n", 0o600)
 
 
 def test_ptyhost_remembers_a_terminal_for_a_hub_that_does_not() -> None:
