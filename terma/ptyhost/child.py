@@ -154,18 +154,11 @@ def _become(
 
 
 def _restore_limit() -> None:
-    """Give a program the limit that ptyhost was started with, or as much of it as there is now."""
+    """Give a program the limit that ptyhost was started with."""
     try:
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        soft, most = (_least(limit, hard) for limit in _NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, _NOFILE)
     except (OSError, ValueError):
-        pass  # it has ptyhost's own, with which it can run as well
-
-
-def _least(limit: int, other: int) -> int:
-    finite = [one for one in (limit, other) if one != resource.RLIM_INFINITY]
-    return min(finite, default=resource.RLIM_INFINITY)
+        pass  # it was lowered since: the program runs with what there is
 
 
 def _execute(command: list[bytes], environment: dict[bytes, bytes]) -> None:

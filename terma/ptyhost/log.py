@@ -6,6 +6,8 @@ import errno
 import os
 import struct
 
+from terma.ptyhost import files
+
 RECORD = struct.Struct(">QdHH")
 """Of a `.times` file: offset, seconds since the epoch, columns, rows."""
 
@@ -13,6 +15,7 @@ _LEAST_SEGMENT = 64 << 10
 _SEGMENTS = 16
 _BETWEEN_TIMES_S = 0.01
 _DIGITS = 20
+_MAX_OFFSET = 1 << 63
 
 
 class Segment:
@@ -100,6 +103,8 @@ class Log:
             if data:
                 return begin, data
             # Somebody has removed it, or cut it short.
+            if segment is self.segments[-1]:
+                self.close()
             segment.end = begin
             if segment.end == segment.start:
                 self.segments.remove(segment)
@@ -126,11 +131,11 @@ class Log:
             pass
         except FileNotFoundError:
             os.makedirs(self.folder, 0o700)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self.segments.append(Segment(offset, offset, 0))
         self.end = offset
-        self._data = os.open(self._path(offset, "log"), flags, 0o600)
-        self._times = os.open(self._path(offset, "times"), flags, 0o600)
+        # In this order, and removed in the other one: where there are bytes, there are times.
+        self._times = files.create(self.folder, _name(offset, "times"))
+        self._data = files.create(self.folder, _name(offset, "log"))
         self._timed_at = 0.0
 
     def _record(self, offset: int, now: float, size: tuple[int, int]) -> None:
@@ -149,47 +154,38 @@ class Log:
             segment = self.segments.pop()
             for kind in ("log", "times"):
                 try:
-                    os.unlink(self._path(segment.start, kind))
+                    files.remove(self.folder, _name(segment.start, kind))
                 except OSError:
                     pass  # it was not made, or is in nobody's way: the next one takes its place
 
     def _remove(self, segment: Segment) -> None:
-        for kind in ("times", "log"):
-            try:
-                os.unlink(self._path(segment.start, kind))
-            except FileNotFoundError:
-                pass
+        for kind in ("log", "times"):
+            files.remove(self.folder, _name(segment.start, kind))
         self.segments.remove(segment)
 
     def _read(self, segment: Segment, offset: int, limit: int) -> bytes:
-        try:
-            fd = os.open(self._path(segment.start, "log"), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        fd = files.open_to_read(self.folder, _name(segment.start, "log"))
+        if fd < 0:
             return b""
         try:
             return os.pread(fd, min(limit, segment.end - offset), offset - segment.start)
         finally:
             os.close(fd)
 
-    def _path(self, start: int, kind: str) -> str:
-        return f"{self.folder}/{start:0{_DIGITS}d}.{kind}"
+
+def _name(start: int, kind: str) -> str:
+    return f"{start:0{_DIGITS}d}.{kind}"
 
 
 def _find(folder: str) -> list[Segment]:
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    """Find the segments in a folder; what is no plain file is none."""
+    sizes = files.sizes(folder)
     found = []
-    for name in sorted(names):
+    for name in sorted(sizes):
         number = name.removesuffix(".log")
         if number == name or len(number) != _DIGITS or not number.isdecimal():
             continue
-        size = os.stat(f"{folder}/{name}").st_size
-        try:
-            times = os.stat(f"{folder}/{number}.times").st_size
-        except FileNotFoundError:
-            times = 0
-        if size:
-            found.append(Segment(int(number), int(number) + size, times))
+        start, size = int(number), sizes[name]
+        if size and start + size < _MAX_OFFSET:
+            found.append(Segment(start, start + size, sizes.get(f"{number}.times", 0)))
     return found

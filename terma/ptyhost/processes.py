@@ -15,7 +15,7 @@ VARIABLE = b"TERMA_INSTANCE"
 
 _MARK = b"\0" + VARIABLE + b"="
 _AT_ONCE = 64 << 10
-_NO_LOOK = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+_NO_LOOK = frozenset((errno.EMFILE, errno.ENFILE))
 _PS = ("ps", "axeww", "-o", "pid=,stat=,lstart=,command=")
 _PS_LINE = re.compile(rb"\s*(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\d{4})\s(.*)")
 _IN_PS = re.compile(rb"(?:^|\s)" + VARIABLE + rb"=([a-z0-9-]{1,64})(?:\s|$)")

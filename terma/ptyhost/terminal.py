@@ -8,7 +8,7 @@ import signal
 import termios
 import time
 
-from terma.ptyhost import child
+from terma.ptyhost import child, files
 from terma.ptyhost.failure import Failure
 from terma.ptyhost.input import Done, Input
 from terma.ptyhost.log import Log
@@ -189,19 +189,14 @@ class Terminal:
     def _remove_exit_file(self) -> None:
         try:
             if self._exit_file:
-                os.unlink(self._exit_file)
+                files.remove(*os.path.split(self._exit_file))
         except OSError:
-            pass  # there is none, or nothing can be written there: that shows at the end
+            pass  # nothing can be written there: that shows at the end
 
     def _write_exit_file(self) -> None:
-        if not self._exit_file:
-            return
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            fd = os.open(f"{self._exit_file}.new", flags, 0o600)
-            with open(fd, "wb") as file:
-                file.write(json.dumps(self.exit).encode())
-            os.replace(f"{self._exit_file}.new", self._exit_file)
+            if self._exit_file:
+                files.replace(*os.path.split(self._exit_file), json.dumps(self.exit).encode())
         except OSError as error:
             self.output.complain(error)
 

@@ -38,7 +38,8 @@ def store(folder: Path, snapshot: Snapshot) -> None:
     head = {"format": FORMAT, "length": len(snapshot.state), **asdict(snapshot)}
     del head["state"]
     temporary = folder / f"{NAME}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    temporary.unlink(missing_ok=True)  # whatever a program in the terminal may have put there
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with open(os.open(temporary, flags, 0o600), "wb") as file:
         file.write(json.dumps(head).encode() + b"\n" + snapshot.state)
     temporary.replace(folder / NAME)
@@ -47,7 +48,8 @@ def store(folder: Path, snapshot: Snapshot) -> None:
 def load(folder: Path) -> Snapshot | None:
     """Return the snapshot of a folder, if there is one that can be used."""
     try:
-        with open(folder / NAME, "rb") as file:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # it may be a FIFO
+        with open(os.open(folder / NAME, flags), "rb") as file:
             head = json.loads(file.readline(_MAX_HEAD))
             if head.pop("format") != FORMAT:
                 return None
