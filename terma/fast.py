@@ -300,11 +300,11 @@ def _request(number: int, method: str, fields: dict[str, Any]) -> bytes:
     return message.encode("ascii")
 
 
-def _json(value: str | bool | list[str]) -> str:
+def _json(value: str | int | list[str]) -> str:
     from _json import encode_basestring_ascii as quote
 
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value).lower()  # a truth value is one, too
     if isinstance(value, str):
         return quote(value)
     return f"[{','.join(map(quote, value))}]"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backends.cleaning import clean_line
-from backends.console import GREEN, RED, YELLOW, ago, cells, table, terminal_width
+from backends.console import GREEN, RED, YELLOW, ago, cells, say, table, terminal_width
 from backends.protocol import schema
 from backends.protocol.terminals import ListTerminals, TerminalState
 
@@ -197,3 +197,14 @@ def _home(folder: str) -> str:
     """Write a folder as a person would: `~/src`."""
     home = os.path.expanduser("~")
     return f"~{folder[len(home) :]}" if f"{folder}/".startswith(f"{home}/") else folder
+
+
+def tell_closed(name: str) -> None:
+    """Say which terminal a name means, where that is a closed one.
+
+    Raises:
+        NotFound: There is none.
+    """
+    [found] = fetch(name)
+    if found.state is TerminalState.CLOSED:
+        say(f"{found.name}, closed {_ago(found.state_since, time.time())}")

@@ -193,7 +193,8 @@ def _left_behind(
     for one in its:
         if one.state is not TerminalState.CLOSED:
             hint = f"`--cwd {path}` works there, too; another branch can have one of its own"
-            raise UsageError(f"{one.name} has the worktree of {branch!r}, {path}", hint)
+            place = f"in {path}, for {one.name}"
+            raise UsageError(f"the branch {branch!r} is checked out already, {place}", hint)
     base = next((one.worktree.base for one in its if one.worktree), "")
     base = base or run(repository, "merge-base", "HEAD", branch)[1] or _commit(path, "HEAD")
     worktree = Worktree(repository=repository, path=path, branch=branch, base=base)

@@ -15,16 +15,16 @@ _terma_describe() {
             arguments=' <file>...'
             ;;
         'list')
-            options='--json --watch --short --debug -h --help'
+            options='--json --watch --short --closed --debug -h --help'
             arguments='<terminal>'
             ;;
         'attach')
-            options='--read-only --status --key --debug -h --help'
+            options='--read-only --status --no-history --key --debug -h --help'
             valued='--key='
             arguments='<terminal>'
             ;;
         'next')
-            options='--status --key --debug -h --help'
+            options='--status --no-history --key --debug -h --help'
             valued='--key='
             ;;
         'message')

@@ -79,7 +79,7 @@ _terma-() {
         'diff:What has changed in the git worktree of a terminal since it was made'
         'rename:Give a terminal another name; its id, log and messages stay'
         'role:Replace its roles; @review reaches all that have that one'
-        'close:End everything in a terminal; its name is free again'
+        'close:End all that runs in a terminal; its name is free again'
         'restore:Run anew what was lost, under the same names and with the same logs'
     )
     _arguments -C -A '-*' -s -S : \
@@ -122,6 +122,7 @@ _terma-list() {
         '--json[Print JSON]' \
         '--watch[Show it anew with each change, until q or Ctrl-C]' \
         '--short[One line for status lines and prompts, see above]' \
+        '--closed[Those that are closed and still kept, newest first]' \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]' \
         '::NAME:_terma_terminal'
@@ -131,15 +132,17 @@ _terma-attach() {
     _arguments -s -S : \
         '--read-only[Look on; type nothing]' \
         '--status[Show a status line in the last row]' \
+        '--no-history[Have nothing above the screen to scroll back to]' \
         '--key=[The key that lets go]:KEY: ' \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]' \
-        ':NAME:_terma_terminal'
+        '::NAME:_terma_terminal'
 }
 
 _terma-next() {
     _arguments -s -S : \
         '--status[Show a status line in the last row]' \
+        '--no-history[Have nothing above the screen to scroll back to]' \
         '--key=[The key that lets go]:KEY: ' \
         '--debug[Show the traceback of an error]' \
         '(-h --help)'{-h,--help}'[Show this help]'

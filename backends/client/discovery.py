@@ -18,6 +18,8 @@ START_HINT = "`tekton up` starts it"
 PATIENCE_S = 10.0
 """How long a service may be silent where nothing keeps it busy, in seconds."""
 
+_ASK_S = 0.5
+_MAX_ANSWER = 1024 * 1024
 _VERBS = ("list", "chat", "history", "session", "shell", "shellenv", "completion")
 
 
@@ -85,6 +87,11 @@ def why_not(
         return CannotConnect(f"the hub (pid {left.pid}) died without saying goodbye", START_HINT)
     if record is None:
         kind = "CI" if is_ci else "service"
+        if is_ci and _is_terminal(name, alive):
+            return NotFound(
+                f"no CI named {name!r}: nothing answers in the terminal of that name",
+                f"`terma message {name} TEXT` puts a message into its mailbox",
+            )
         return NotFound(f"no {kind} named {name!r}", _suggest(name, is_ci, alive))
     why = checked(record).reason or reason or "it does not answer"
     if is_ci:
@@ -106,6 +113,27 @@ def silent(name: str, is_ci: bool, seconds: float, paths: Paths | None = None) -
         pid = record.pid
         hint = f"`kill -CONT {pid}` if it is stopped; else `kill -KILL {pid}`, then `tekton up`"
     return TimedOut(f"{name} does not answer within {seconds:g} s", hint)
+
+
+def _is_terminal(name: str, alive: list[ServiceInfo]) -> bool:
+    """Ask terma whether there is an open terminal of a name; silence means no."""
+    import json
+    import socket
+
+    terma = next((one for one in alive if one.name == "terma" and not one.is_ci), None)
+    if terma is None or terma.pid == os.getpid():
+        return False  # a hub that waited for itself would wait in vain
+    request = {"jsonrpc": "2.0", "id": 1, "method": "terminal.list", "params": {"name": name}}
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(_ASK_S)
+            channel.connect(terma.socket)
+            channel.sendall(json.dumps(request).encode() + b"\n")
+            with channel.makefile("rb") as answer:
+                found = json.loads(answer.readline(_MAX_ANSWER))["result"]["terminals"][0]
+        return bool(found["name"] == name and found.get("state") != "closed")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _suggest(name: str, is_ci: bool, alive: list[ServiceInfo]) -> str:

@@ -161,7 +161,8 @@ class Attach:
 
     @property
     def _asks_state(self) -> bool:
-        return self._has_status and self._view.mode is not Mode.LOST
+        is_wanted = self._has_status or self._view.lacks_title or not self._is_name_sure
+        return is_wanted and self._view.mode is not Mode.LOST
 
     def _do_what_is_due(self, now: float) -> None:
         self._type(self._keys.expire(now))
@@ -180,8 +181,6 @@ class Attach:
             self._wire.attach(self._view.size)
         if self._asks_state and now >= self._ask_at:
             self._ask_at = now + _STATUS_S
-            self._wire.ask_state()
-        elif self._view.lacks_title or not self._is_name_sure:
             self._wire.ask_state()
 
     # -- the person --------------------------------------------------------------------------

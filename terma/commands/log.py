@@ -16,6 +16,7 @@ from backends.cleaning import clean_line
 from backends.console import DIM, RED, has_color, paint, say
 from backends.errors import UsageError
 from terma.options import Debug, Json, Name
+from terma.overview import tell_closed
 from terma.times import read_span, show_time
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def log(
     request = ReadLines(
         name=name, since=begin, until=end, pattern=grep, ignores_case=ignore_case, limit=tail
     )
+    tell_closed(name)
     if follow:
         _follow(request, pattern, lines)
         return
@@ -192,6 +194,7 @@ def _pour(name: str, since: float | None, until: float | None, follows: bool, fo
             "the bytes could do anything to this terminal",
             f"`terma replay {name}` plays them safely; --force writes them all the same",
         )
+    tell_closed(name)
     for frame in telling_gaps(read_frames(name, since, until, follows=follows), say):
         sys.stdout.buffer.write(frame.data)
         if follows:

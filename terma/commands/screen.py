@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from contextlib import redirect_stderr
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +16,11 @@ from backends.errors import UsageError
 from terma.options import Debug, Json, Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from backends.protocol.screens import Screen, ScreenChange
     from backends.protocol.terminals import TerminalEnd
+    from terma.stage import Stage
 
 _ALL = 1_000_000
 """More rows than any screen keeps."""
@@ -58,7 +61,7 @@ def screen(
         raise UsageError("--watch shows the screen alone", "leave out --json and --scrollback")
     with BlockingTekton(is_local=True) as tekton:
         if watch:
-            _watch(name, tekton.stream(WatchScreen(name=name)))
+            _watch(name, lambda: tekton.stream(WatchScreen(name=name)))
             return
         shown = tekton.call(ShowScreen(name=name, scrollback=above))
     if as_json:
@@ -78,18 +81,34 @@ def _rows(text: str) -> int:
     return int(text)
 
 
-def _watch(name: str, changes: Iterator[ScreenChange | TerminalEnd]) -> None:
+class _LastRow(io.TextIOBase):
+    """Shows in the last row what is told while a screen fills the terminal; it is drawn over."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def write(self, text: str) -> int:
+        """Show a line."""
+        if text.strip():
+            rows = self._stage.size()[1]
+            self._stage.write(f"\x1b7\x1b[{rows};1H\x1b[0;7m {text.strip()} \x1b[0m\x1b8".encode())
+        return len(text)
+
+
+def _watch(name: str, ask: Callable[[], Iterator[ScreenChange | TerminalEnd]]) -> None:
     """Show a screen until the terminal ends, or a person has seen enough."""
     from backends.protocol.terminals import TerminalEnd
     from terma.look import change, draw, title
+    from terma.patience import patiently
     from terma.stage import QUIT, Incoming, Stage
 
     if not sys.stdout.isatty():
         raise UsageError("--watch needs a terminal", "without it the screen is printed once")
+    changes = patiently(ask, "the screen")
     news = [next(changes)]  # an error comes before anything is drawn
     incoming = Incoming(changes)
     shown: Screen | None = None
-    with Stage(_ENTER, _LEAVE) as stage:
+    with Stage(_ENTER, _LEAVE) as stage, redirect_stderr(_LastRow(stage)):
         while not isinstance(end := news[-1] if news else None, TerminalEnd):
             shown = change(shown, end) if end else shown
             if shown is not None:

@@ -24,7 +24,7 @@ class Held(OSError):
 
 
 class Address:
-    """A socket that listens for as long as this process wants it to, whoever removes it.
+    """A socket that listens, and can be put back in its place by whoever holds its locks.
 
     Args:
         path: Of the socket; its folder must be this user's, with mode 0700.
@@ -58,7 +58,7 @@ class Address:
         _check_folder(self._folder)
         _remove(f"{self._path}.lock", stat.S_ISREG)
         self._lock()  # before the socket: another one must not come up in between
-        if _inode(self._path) == self._inode:
+        if self._is_in_place():
             return False
         _remove(self._path)
         before, self.listener = self.listener, self._bind()
@@ -67,8 +67,11 @@ class Address:
 
     def leave(self) -> None:
         """Remove the socket where it is still this one."""
-        if _inode(self._path) == self._inode:
+        if self._is_in_place():
             os.unlink(self._path)
+
+    def _is_in_place(self) -> bool:
+        return self._inode is not None and _inode(self._path) == self._inode
 
     def _bind(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)

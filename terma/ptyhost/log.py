@@ -100,7 +100,7 @@ class Log:
                 continue
             begin = max(offset, segment.start)
             data = self._read(segment, begin, limit)
-            if data:
+            if data or not limit:
                 return begin, data
             # Somebody has removed it, or cut it short.
             if segment is self.segments[-1]:

@@ -26,6 +26,7 @@ from backends.errors import (
 from backends.paths import Paths, private_folder
 from backends.runtime import is_private
 from terma.ptyhost import frames
+from terma.ptyhost.address import holder
 
 LOGGER = logging.getLogger(__name__)
 
@@ -33,9 +34,14 @@ PROGRAM = Path(frames.__file__).with_name("__main__.py")
 """ptyhost, to be run by its path."""
 
 _START_S = 10.0
+_HELLO_S = 2.5
+_RETURN_S = 5.0
+"""Both are more than ptyhost takes to see that its socket is gone."""
+
 _TRY_AGAIN_S = 0.02
 _IS_HELD = 3
 _MAX_REPLY = 256 << 20
+_MAX_SAID = 200
 
 _HINTS: Mapping[str, tuple[type[TektonError], str | None]] = {
     "not_found": (NotFound, "`terma list` shows the terminals that are there"),
@@ -159,22 +165,26 @@ class Host:
     async def connect(self) -> bool:
         """Connect to the ptyhost that runs; `False` where none does.
 
+        One that lives and cannot be reached is waited for, for some seconds.
+
         Raises:
-            TektonError: The runtime folder is not this user's alone.
+            TimedOut: What listens at its socket does not answer.
+            TektonError: One lives, but its socket is gone; or it does not speak as one; or the
+                runtime folder is not this user's alone.
         """
         async with self._starting:
-            return await self._connect()
+            return await self._find()
 
     async def start(self) -> None:
         """Connect, and start a ptyhost where none runs.
 
         Raises:
-            TimedOut: It did not come.
-            TektonError: It could not be started; the message tells why.
+            TimedOut: It did not come, or does not answer.
+            TektonError: It could not be started, or one lives that cannot be reached.
         """
         async with self._starting:
             deadline = asyncio.get_running_loop().time() + _START_S
-            while not await self._connect():
+            while not await self._find():
                 if asyncio.get_running_loop().time() > deadline:
                     raise TimedOut(f"ptyhost was not there within {_START_S:g} s", self._hint())
                 if await asyncio.to_thread(self._launch) == _IS_HELD:
@@ -187,26 +197,49 @@ class Host:
             line.transport.close()
             self._forget_line("the line to ptyhost was closed")
 
+    async def _find(self) -> bool:
+        """Connect; while one lives that does not listen, give it time to do so again."""
+        deadline = asyncio.get_running_loop().time() + _RETURN_S
+        while not await self._connect():
+            pid = await asyncio.to_thread(holder, os.fspath(self._socket))
+            if pid is None:
+                return False
+            if asyncio.get_running_loop().time() > deadline:
+                raise TektonError(
+                    f"ptyhost{f' {pid}' if pid else ''} lives, but its socket is gone",
+                    f"it should be {self._socket}; {self._hint()}",
+                )
+            await asyncio.sleep(_TRY_AGAIN_S)
+        return True
+
     async def _connect(self) -> bool:
         if self._line:
             return True
         if not self._is_there():
             return False
         loop = asyncio.get_running_loop()
+        before = self._inode()
         try:
             path = os.fspath(self._socket)
             _, self._line = await loop.create_unix_connection(lambda: _Line(self), path)
         except OSError:
             return False
         try:
-            said = await asyncio.wait_for(self._ask("hello", version=frames.VERSION), _START_S)
+            said = await asyncio.wait_for(self._ask("hello", version=frames.VERSION), _HELLO_S)
+            self.pid, self.ops = _greeting(said)
         except ConnectionLost:
             return False  # it was about to end
         except TimeoutError:
             await self.disconnect()
-            raise TimedOut(f"ptyhost did not answer within {_START_S:g} s", self._hint()) from None
-        self.pid = int(said.get("pid", 0))
-        self.ops = frozenset(said.get("ops", ()))
+            if self._inode() != before:
+                return False  # ptyhost has taken its place again
+            raise TimedOut(
+                f"what listens at {path} did not answer within {_HELLO_S:g} s",
+                "`tekton down --all` ends ptyhost and its terminals",
+            ) from None
+        except TektonError:
+            await self.disconnect()
+            raise
         return True
 
     def _is_there(self) -> bool:
@@ -219,6 +252,12 @@ class Host:
                 "somebody may have put it there; remove it, or set TEKTON_HOME",
             )
         return True
+
+    def _inode(self) -> int:
+        try:
+            return self._socket.lstat().st_ino
+        except OSError:
+            return 0
 
     def _hint(self) -> str:
         return f"what it said is in {self._paths.logs / 'ptyhost.out'}"
@@ -354,7 +393,9 @@ class Host:
         await self._ask("signal", terminal=terminal, signal=signal)
 
     async def set_meta(self, terminal: str, meta: Any) -> None:
-        """Replace what is kept beside a terminal."""
+        """Replace what is kept beside a terminal; an older ptyhost keeps what it was."""
+        if self._lacks("meta"):
+            return
         await self._ask("meta", terminal=terminal, meta=meta)
 
     async def close(self, terminal: str, grace_s: float = 2.0) -> Ended:
@@ -363,9 +404,17 @@ class Host:
         return Ended(int(answer["ended"]), tuple(answer["left"]))
 
     async def forget(self, terminal: str) -> None:
-        """Forget a terminal whose program has ended; its log is left."""
+        """Forget a terminal whose program has ended; its log is left.
+
+        An older ptyhost remembers it for as long as it runs.
+        """
+        if self._lacks("forget"):
+            return
         self._channels.pop(self._numbers.pop(terminal, 0), None)
         await self._ask("forget", terminal=terminal)
+
+    def _lacks(self, op: str) -> bool:
+        return self._line is not None and op not in self.ops
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -467,6 +516,17 @@ def _tell(call: Callable[..., None], *told: Any) -> None:
 
 def _line_is_down(reason: str) -> ConnectionLost:
     return ConnectionLost(reason, "`terma list` shows what is left; `terma restore` reopens it")
+
+
+def _greeting(said: Any) -> tuple[int, frozenset[str]]:
+    """Return pid and requests from the answer to `hello`."""
+    try:
+        return int(said.get("pid", 0)), frozenset(map(str, said.get("ops", ())))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TektonError(
+            f"what ptyhost says of itself cannot be understood: {said}"[:_MAX_SAID],
+            "`tekton down --all` ends it and its terminals",
+        ) from error
 
 
 def _error_of(fields: Mapping[str, Any]) -> TektonError:

@@ -7,6 +7,7 @@ import signal
 import time
 from contextlib import suppress
 
+from backends.errors import TektonError
 from terma.ptyhost.processes import survivors
 
 _LOOK_EVERY_S = 0.05
@@ -18,11 +19,14 @@ def end_leftovers(terminal: str, grace_s: float) -> tuple[int, tuple[int, ...]]:
 
     Returns:
         How many ended, and the pids that are still there.
+
+    Raises:
+        TektonError: The processes cannot be looked at.
     """
     began = time.monotonic()
     seen: set[int] = set()
     while True:
-        left = survivors([terminal]).get(terminal, [])
+        left = _find(terminal)
         elapsed_s = time.monotonic() - began
         if not left or elapsed_s > grace_s + _GIVE_UP_S:
             return len(seen.difference(left)), tuple(left)
@@ -33,6 +37,16 @@ def end_leftovers(terminal: str, grace_s: float) -> tuple[int, tuple[int, ...]]:
         _send(new, signal.SIGHUP)
         _send(new, signal.SIGCONT)
         time.sleep(_LOOK_EVERY_S)
+
+
+def _find(terminal: str) -> list[int]:
+    try:
+        return survivors([terminal]).get(terminal, [])
+    except OSError as error:
+        raise TektonError(
+            f"the processes of a terminal cannot be looked at: {error.strerror}",
+            f"`ps axeww | grep TERMA_INSTANCE={terminal}` shows them",
+        ) from error
 
 
 def _send(pids: list[int], number: signal.Signals) -> None:

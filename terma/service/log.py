@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from terma.ptyhost import files
 from terma.service.piece import Piece
 
 LIMIT = 256 * 1024
@@ -31,7 +32,7 @@ _BLOCK = 4096
 _GATHERED = 512
 """Pieces that a thread fetches at once, where they are small."""
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_MAX_OFFSET = 1 << 63
 
 
 class _Mark(NamedTuple):
@@ -47,7 +48,10 @@ class _Mark(NamedTuple):
 
 
 class Log:
-    """A terminal's log in a folder of segments; a folder that is not there is an empty log."""
+    """A terminal's log in a folder of segments; a folder that is not there is an empty log.
+
+    What runs in the terminal can put anything there: what is no plain file is passed over.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -126,20 +130,16 @@ class Log:
                 yield piece
 
     def _starts(self) -> list[int]:
-        try:
-            names = os.listdir(self._folder)
-        except FileNotFoundError:
-            return []
-        return sorted(int(found[1]) for name in names if (found := _SEGMENT.fullmatch(name)))
+        return self._look()[0]
 
     def _look(self) -> tuple[list[int], int]:
         """Return where the segments begin, and the end of the last one."""
-        while starts := self._starts():
-            try:
-                return starts, starts[-1] + self._file(starts[-1], "log").stat().st_size
-            except FileNotFoundError:
-                pass  # that one was deleted since: the writer is far ahead, look again
-        return [], 0
+        sizes = files.sizes(os.fspath(self._folder))
+        found = {
+            int(is_one[1]): sizes[name] for name in sizes if (is_one := _SEGMENT.fullmatch(name))
+        }
+        starts = sorted(start for start in found if start + found[start] < _MAX_OFFSET)
+        return starts, starts[-1] + found[starts[-1]] if starts else 0
 
     def _first(self, is_it: Callable[[float], bool]) -> int:
         """Return the offset of the first mark with such a time."""
@@ -155,36 +155,34 @@ class Log:
         return end
 
     def _open(self, start: int) -> _Segment | None:
+        # The times first, which are made before the bytes and deleted after them: where these
+        # are still there, their times are what they were.
+        times = self._file(start, "times")
         try:
-            return _Segment(start, self._file(start, "log"), self._file(start, "times"))
-        except FileNotFoundError:
-            return None  # deleted since
+            log = self._file(start, "log")
+        except OSError:
+            _close(times)
+            raise
+        if log < 0:  # deleted since
+            _close(times)
+            return None
+        return _Segment(start, log, times)
 
-    def _file(self, start: int, kind: str) -> Path:
-        return self._folder / f"{start:020}.{kind}"
+    def _file(self, start: int, kind: str) -> int:
+        return files.open_to_read(os.fspath(self._folder), f"{start:020}.{kind}")
 
 
 class _Segment:
     """One segment that is open, so that it can be read to its end even when it is deleted."""
 
-    def __init__(self, start: int, log: Path, times: Path) -> None:
+    def __init__(self, start: int, log: int, times: int) -> None:
         self.start = start
-        self._times: int | None = None
-        self._log = os.open(log, _FLAGS)
-        try:
-            found = os.fstat(self._log)
-            # In this order: bytes that are seen have their times in the other file by now.
-            self._times = os.open(times, _FLAGS)
-        except FileNotFoundError:
-            pass  # what is known of the bytes is when the last one was written
-        except OSError:
-            os.close(self._log)
-            raise
+        self._log, self._times = log, times
+        # In this order: bytes that are seen have their times in the other file by now.
+        found = os.fstat(log)
         self.end = start + found.st_size
         self._written_at = found.st_mtime
-        self._records = (
-            os.fstat(self._times).st_size // _RECORD.size if self._times is not None else 0
-        )
+        self._records = os.fstat(times).st_size // _RECORD.size if times >= 0 else 0
 
     def __enter__(self) -> Self:
         return self
@@ -196,8 +194,7 @@ class _Segment:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._log)
-        if self._times is not None:
-            os.close(self._times)
+        _close(self._times)
 
     def find(self, is_it: Callable[[_Mark], bool]) -> _Mark | None:
         """Return the first mark of which that is true, where it is of all that follow."""
@@ -266,7 +263,7 @@ class _Segment:
 
     def _marks(self, number: int, block: int = _BLOCK) -> Iterator[_Mark]:
         """Yield the marks from one on; half a record at the end is none."""
-        while self._times is not None and number < self._records:
+        while number < self._records:
             size = min(self._records - number, block) * _RECORD.size
             data = os.pread(self._times, size, number * _RECORD.size)
             whole = len(data) - len(data) % _RECORD.size
@@ -279,6 +276,11 @@ class _Segment:
     def _sound(self, mark: _Mark) -> _Mark:
         """Return a mark whose time is one, whatever was in the file."""
         return mark if math.isfinite(mark.at) else mark._replace(at=self._written_at)
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 def _gather(pieces: Iterator[Piece], limit: int) -> list[Piece]:

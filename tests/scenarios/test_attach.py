@@ -266,6 +266,50 @@ def test_keys_count_while_the_window_takes_nothing(place: Place) -> None:
     assert place.terma("send", name, "--keys", "<C-c>") == 0
 
 
+def test_a_terminal_that_floods_is_shown_and_left(place: Place) -> None:
+    name = place.open("yes", "over and over")
+    window = place.attach(name, text="over and over\nover and over\n")
+    detach(window)
+    assert f"{name}: detached" in window.text
+    assert place.terma("close", name) == 0
+
+
+def test_rows_that_have_scrolled_away_are_above_and_a_new_name_counts(place: Place) -> None:
+    name = place.open()
+    assert place.terma("send", name, "--keys", "seq 500\\n") == 0
+    wait_for(lambda: "\n500\n" in place.screen(name), "the rows are there")
+    window = place.attach(name)
+    rows = window.engine.show(scrollback=1000)
+    shown = ["".join(run.text for run in row.runs) for row in (*rows.scrollback, *rows.lines)]
+    begin = shown.index("1")
+    assert shown[begin : begin + 500] == [str(number) for number in range(1, 501)]
+    assert place.terma("rename", name, f"{name}-new") == 0
+    detach(window)
+    assert f"{name}-new: detached" in window.text
+    assert place.terma("rename", f"{name}-new", name) == 0
+
+
+def test_in_tmux_the_screen_stays_when_one_detaches(place: Place) -> None:
+    name = place.open()
+    tmux = [needed("tmux"), "-L", f"terma-{os.getpid()}", "-f", "/dev/null"]
+    window = Window([*tmux, "new-session", *SHELL], place.tekton.environment | {"PS1": "outside$ "})
+    try:
+        window.wait_text("outside$")
+        window.type(f"clear; {needed('vim')} -u NONE +q; seq 6; {BIN}/terma attach {name}\r")
+        window.wait_text(PROMPT)
+        window.type("seq 14\r")
+        window.wait_text("\n14\nready$")
+        window.type("\x1d")
+        window.wait_text(f"{name}: detached")
+        shown = window.text.split("\n")
+        first = shown.index("1")
+        assert shown[first : first + 14] == [str(number) for number in range(1, 15)]
+        assert shown[first + 15] == f"{name}: detached"
+    finally:
+        place.tekton.run([*tmux, "kill-server"])
+        window.close()
+
+
 def running(place: Place, program: str) -> psutil.Process | None:
     """Return the process of a program in one of the terminals."""
     pids = list(place.tekton.processes())

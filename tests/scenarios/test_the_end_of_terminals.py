@@ -54,10 +54,19 @@ def host_pid(tekton: TektonProcess) -> int:
 
 
 def nothing_runs(tekton: TektonProcess) -> bool:
-    """Tell whether there is nothing but the hub and, while it is connected, ptyhost."""
+    """Tell whether there is nothing but the hub, its workers and, while connected, ptyhost."""
     status = tekton.tekton("status", "--json").json
     known = {status["pid"], status.get("ptyhost", {}).get("pid")}
-    return set(tekton.processes()) <= known
+    return all(is_worker(pid, status["pid"]) for pid in set(tekton.processes()) - known)
+
+
+def is_worker(pid: int, hub: int) -> bool:
+    """Tell whether a process works out screens for the hub, or has ended meanwhile."""
+    try:
+        process = psutil.Process(pid)
+        return process.ppid() == hub and process.cmdline()[-1] == "terma.screen.worker"
+    except psutil.Error:
+        return True
 
 
 def nothing_is_left(tekton: TektonProcess) -> bool:
@@ -94,6 +103,25 @@ def test_a_hub_is_started_to_close_what_a_killed_one_left(tekton: TektonProcess)
     tekton.tekton("up", "-q")
     assert terma(tekton, "list", "--json").json == []
     tekton.tekton("down")
+
+
+def test_the_worktrees_that_are_left_are_told(tekton: TektonProcess) -> None:
+    folder = tekton.home / "src"
+    identity = "-c user.name=Ada -c user.email=ada@example.org"
+    made = f"git init -q {folder} && git -C {folder} {identity} commit -q --allow-empty -m first"
+    assert tekton.shell(made).status == 0
+    tekton.tekton("up", "-q")
+    for name in ("one", "two"):
+        words = ("new", name, "--cwd", str(folder), "--worktree", name, "--", "sleep", "600")
+        ran = terma(tekton, *words)
+        assert ran.status == 0, ran.err
+    trees = folder.with_name("src.worktrees")
+    assert tekton.shell(f"rm -r {trees}/two").status == 0
+    lines = tekton.tekton("down", "--all").err.splitlines()
+    assert [line for line in lines if "worktree" in line] == [
+        f"the worktree of one is still there: {trees}/one; "
+        f"`git -C {folder} worktree remove {trees}/one` removes it"
+    ]
 
 
 def test_what_hangs_is_ended_with_clear_words(

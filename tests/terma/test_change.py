@@ -75,6 +75,18 @@ def test_a_terminal_is_closed_by_its_id_without_a_question() -> None:
         assert stage.terma.asked[1:] == [CloseTerminal(name=BOB.id, forgets=True)]
 
 
+def test_what_is_still_kept_of_others_of_that_name_is_told() -> None:
+    older = [dataclasses.replace(ALICE, id=each * 32, state=TerminalState.CLOSED) for each in "ef"]
+    with scripted(ALICE, BOB) as stage:
+        stage.terma.closed = older
+        told = run("close", "--forget", "alice").err.splitlines()[1]
+        assert told == (
+            "2 closed terminals of before, called alice, are still kept; "
+            f"`terma close --forget {'e' * 32} {'f' * 32}` deletes them"
+        )
+        assert run("close", "--forget", "bob").err == "closed bob: 2 processes ended\n"
+
+
 def test_nothing_is_closed_where_one_is_not_found() -> None:
     with scripted(ALICE) as stage:
         ran = run("close", "alice", "nobody")

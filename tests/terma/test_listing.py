@@ -173,7 +173,9 @@ def test_a_short_length_of_time_has_one_unit(seconds: float, shown: str) -> None
 
 @pytest.mark.usefixtures("stage")
 def test_one_terminal_is_shown_with_all_that_is_known_of_it() -> None:
-    lines = dict(re.split(" {2,}", line, maxsplit=1) for line in run("list", "bob").text.splitlines())
+    lines = dict(
+        re.split(" {2,}", line, maxsplit=1) for line in run("list", "bob").text.splitlines()
+    )
     assert lines.pop("state").startswith("waiting, 3 min ")
     assert lines.pop("idle").startswith("3 min ")
     assert lines == {
@@ -312,7 +314,7 @@ def test_on_a_terminal_it_draws_in_place_until_it_is_told_to_end(
     with scripted(ALICE) as stage:
         environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
         terminal = Terminal([*TERMA, "list", "--watch"], environment, Path.cwd(), rows=3)
-        terminal.wait_for(b"busy make test")
+        terminal.wait_for(b"busy make t")
         terminal.wait_for(b"q quits")
         wait_for(lambda: stage.bus.subjects, "a subscription")
         stage.terma.terminals = [dataclasses.replace(BOB, name=f"t{n}") for n in range(6)]
@@ -330,7 +332,7 @@ def test_on_a_terminal_it_outlives_the_hub(tekton_home: Path) -> None:
     environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
     with scripted(ALICE):
         terminal = Terminal([*TERMA, "list", "--watch"], environment, Path.cwd())
-        terminal.wait_for(b"busy make test")
+        terminal.wait_for(b"busy make t")
     terminal.wait_for(b"error: no hub is running")
     with scripted(BOB):
         terminal.wait_for(b"waiting 3m")

@@ -14,7 +14,13 @@ import pytest
 
 from backends.errors import NotFound, TektonError, TimedOut
 from backends.protocol.messages import Request
-from backends.protocol.terminals import ListTerminals, OpenTerminal, TerminalInfo, Terminals
+from backends.protocol.terminals import (
+    ListTerminals,
+    OpenTerminal,
+    TerminalInfo,
+    Terminals,
+    TerminalState,
+)
 from backends.service.base import Service, handles
 from tests.backends.services import StageContext, elsewhere, running
 from tests.programs import needed
@@ -34,6 +40,7 @@ class OpeningTerma(Service):
         self.asked: list[OpenTerminal] = []
         self.failure: TektonError | None = None
         self.others: list[Request[Terminals]] = []
+        self.closed: tuple[TerminalInfo, ...] = ()
 
     @handles(OpenTerminal)
     async def open(self, request: OpenTerminal) -> TerminalInfo:
@@ -48,7 +55,9 @@ class OpeningTerma(Service):
 
     @handles(ListTerminals)
     async def list(self, request: ListTerminals) -> Terminals:
-        """Refuse it, so that attaching ends at once."""
+        """Tell of those of before; refuse to tell of one, so that attaching ends at once."""
+        if request.name is None:
+            return Terminals(terminals=self.closed if request.is_closed else ())
         self.others.append(request)
         raise NotFound("this is where attaching begins")
 
@@ -250,6 +259,25 @@ def test_a_worktree_is_made_for_it(terma: OpeningTerma, tmp_path: Path) -> None:
     assert decoded(asked.environment)["PWD"] == asked.folder
     assert asked.worktree.branch == "feature/x"
     assert Path(asked.folder, "first").exists()
+
+
+def test_a_worktree_of_before_is_taken_up(terma: OpeningTerma, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "app")
+    assert new("bob", "--worktree", "one", folder=repository.path).status == 0
+    first = terma.asked[0].worktree
+    assert first is not None
+    terma.closed = (
+        TerminalInfo(name="bob", id="b" * 32, state=TerminalState.CLOSED, worktree=first),
+    )
+    repository.commit("main goes on", "m\n")
+    ran = new("eve", "--worktree", "one", folder=repository.path)
+    assert (ran.status, ran.err) == (
+        0, f"the worktree {first.path} is there from before, and goes on as it is\n",
+    )  # fmt: skip
+    assert terma.asked[1].worktree == first
+    terma.failure = TektonError("there is a terminal named 'eve'")
+    assert new("eve", "--worktree", "one", folder=repository.path).status == 1
+    assert Path(first.path).is_dir()
 
 
 def test_a_worktree_goes_again_where_its_terminal_cannot_be(

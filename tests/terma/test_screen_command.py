@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,24 @@ def test_it_is_watched_until_a_person_has_seen_enough(service: Recordings, tmp_p
         person.type("q")
         assert person.wait() == 0
         assert person.shown.endswith(b"\x1b[?1049l\x1b[23;0t")
+
+
+def test_a_hub_that_dies_is_waited_for(tmp_path: Path) -> None:
+    with recordings() as service:
+        service.screens.append(ScreenChange(offset=7, screen=SCREEN, title="vim"))
+        person = Person(tmp_path, ["screen", "alice", "--watch"])
+        person.wait_for(b"plain")
+    with person:
+        person.wait_for(b"the hub is gone; waiting for it")
+        assert b"\x1b[?1049l" not in person.shown
+        with recordings() as service:
+            other = replace(SCREEN, lines=(RED, Row(runs=(Run(text="back"),)), Row()))
+            service.screens.append(ScreenChange(offset=7, screen=other, title="vim"))
+            person.wait_for(b"back")
+            assert person.shown.count(b"the hub is gone") == 1
+            person.type("q")
+            assert person.wait() == 0
+            assert person.shown.endswith(b"\x1b[?1049l\x1b[23;0t")
 
 
 @pytest.mark.usefixtures("service")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backends.errors import NotFound, TektonError, UsageError
+from backends.protocol.terminals import TerminalInfo, TerminalState, Worktree
 from terma.worktree import make, remove
 from tests.programs import needed
 from tests.scenarios.terminal import Terminal
@@ -191,7 +192,8 @@ def test_what_git_takes_for_no_branch(repository: Repository, branch: str) -> No
 def test_a_branch_that_is_checked_out_elsewhere(repository: Repository) -> None:
     with pytest.raises(UsageError, match=f"is checked out already, in {repository.path}$"):
         make(str(repository.path), "main")
-    there = make(str(repository.path), "one").worktree.path
+    there = str(repository.path.parent / "there")
+    repository.git("worktree", "add", "-q", "-b", "one", there)
     with pytest.raises(UsageError, match=f"is checked out already, in {there}$") as raised:
         make(str(repository.path), "one")
     assert f"`--cwd {there}`" in str(raised.value.hint)
@@ -199,6 +201,37 @@ def test_a_branch_that_is_checked_out_elsewhere(repository: Repository) -> None:
     with pytest.raises(UsageError, match="is checked out already") as raised:
         make(str(repository.path), "one")
     assert "git worktree prune" in str(raised.value.hint)
+
+
+def had(worktree: Worktree, name: str, state: TerminalState) -> TerminalInfo:
+    return TerminalInfo(name=name, id=name, state=state, worktree=worktree)
+
+
+def test_what_a_closed_terminal_has_left_is_taken_up_again(repository: Repository) -> None:
+    first = make(str(repository.path), "feature/cache").worktree
+    repository.commit("kept", "k\n", folder=first.path)
+    closed = had(first, "bob", TerminalState.CLOSED)
+    repository.commit("main goes on", "m\n")
+    again = make(str(repository.path), "feature/cache", [closed])
+    assert again.worktree == first, "with the commit that it began at"
+    assert (again.is_new, again.is_new_branch) == (False, False)
+    remove(again)
+    assert Path(first.path, "kept").exists(), "it was not made for this"
+
+
+def test_where_nobody_knows_it_began_its_branch_tells(repository: Repository) -> None:
+    first = make(str(repository.path), "one").worktree
+    repository.commit("kept", "k\n", folder=first.path)
+    repository.commit("main goes on", "m\n")
+    assert make(str(repository.path), "one").worktree == first
+
+
+def test_what_an_open_terminal_works_in_is_its_own(repository: Repository) -> None:
+    first = make(str(repository.path), "one").worktree
+    known = [had(first, "eve", TerminalState.CLOSED), had(first, "bob", TerminalState.EXITED)]
+    with pytest.raises(UsageError, match=f"already, in {first.path}, for bob$") as raised:
+        make(str(repository.path), "one", known)
+    assert f"`--cwd {first.path}`" in str(raised.value.hint)
 
 
 def test_a_folder_in_the_way(repository: Repository) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import select
 import sys
@@ -11,12 +12,13 @@ import termios
 import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from backends.errors import NotFound, TektonError
 from backends.protocol.messages import Ack, Event, Subscribe
-from backends.protocol.screens import ScreenChange, WatchScreen
+from backends.protocol.screens import Screen, ScreenChange, ShowScreen, WatchScreen
 from backends.protocol.terminals import (
     AttachTerminal,
     ListTerminals,
@@ -55,6 +57,9 @@ class StagedTerma(Service):
         self.others: tuple[TerminalInfo, ...] = ()
         self.end: TerminalEnd | None = None
         self.holds_writes = False
+        self.holds_screen = False
+        self.before_screen = b""
+        """What is put out before a screen is shown."""
         self.write_error: TektonError | None = None
         self.attach_error: TektonError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,8 +122,9 @@ class StagedTerma(Service):
 
     def _put(self, data: bytes) -> None:
         self.engine.feed(data)
+        offset = len(self.output)
         self.output += data
-        self._send(Output(offset=len(self.output), data=b64encode(data).decode()))
+        self._send(Output(offset=offset, data=b64encode(data).decode()))
 
     def _resize(self, size: tuple[int, int]) -> None:
         if size != self.size:
@@ -131,6 +137,7 @@ class StagedTerma(Service):
     @handles(ListTerminals)
     async def list(self, request: ListTerminals) -> Terminals:
         """List the terminal, or all."""
+        self.asked.append(request)
         if request.name is None:
             return Terminals(terminals=(self.info, *self.others))
         if request.name not in (self.info.name, ID):
@@ -169,6 +176,18 @@ class StagedTerma(Service):
             yield self.end
         finally:
             self._queues.discard(queue)
+
+    @handles(ShowScreen)
+    async def show(self, request: ShowScreen) -> Screen:
+        """Show the screen, with what is above it."""
+        self.asked.append(request)
+        if self.holds_screen:
+            await self._released.wait()
+        if self.before_screen:
+            self._put(self.before_screen)
+            self.before_screen = b""
+        screen = self.engine.show(scrollback=request.scrollback)
+        return dataclasses.replace(screen, offset=len(self.output))
 
     @handles(WatchScreen)
     async def watch(self, request: WatchScreen) -> AsyncGenerator[ScreenChange | TerminalEnd, None]:
@@ -226,7 +245,7 @@ class StagedHermes(Service):
 
     def __init__(self, context: StageContext) -> None:
         super().__init__(context)
-        self._queues: list[asyncio.Queue[Event]] = []
+        self._queues: list[tuple[str, asyncio.Queue[Event]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -242,14 +261,15 @@ class StagedHermes(Service):
         """Send an event."""
         assert self._loop is not None
         event = Event(subject=subject, at=0.0, data=data)
-        for queue in self._queues:
-            self._loop.call_soon_threadsafe(queue.put_nowait, event)
+        for wanted, queue in self._queues:
+            if fnmatchcase(subject, wanted):
+                self._loop.call_soon_threadsafe(queue.put_nowait, event)
 
     @handles(Subscribe)
     async def subscribe(self, request: Subscribe) -> AsyncGenerator[Event | Ack, None]:
         """Stream the test's events."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._queues.append(queue)
+        self._queues.append((request.subject, queue))
         while True:
             yield await queue.get()
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from backends.errors import ConnectionLost, NotFound, TektonError
-from backends.protocol.screens import WatchScreen
+from backends.protocol.screens import ShowScreen, WatchScreen
 from backends.protocol.terminals import (
     AttachTerminal,
+    ListTerminals,
     Output,
     ResizeTerminal,
     TerminalEnd,
@@ -151,8 +152,190 @@ def test_the_way_out_restores_after_a_sequence_that_was_cut(
 def test_pressed_twice_it_is_typed(attach: Windows, terma: StagedTerma) -> None:
     window = attached(attach, terma)
     window.type("\x1d\x1d")
+    window.wait_until(lambda: terma.typed == b"\x1d", "the key alone")
     window.type("x")
     window.wait_until(lambda: terma.typed == b"\x1dx", "the key")
+
+
+OUTER = "import os, subprocess, sys; subprocess.run(sys.argv[1:]); print(os.read(0, 99))"
+
+
+def test_what_is_typed_behind_the_key_is_for_the_shell_outside(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attach.run([sys.executable, "-c", OUTER, *ATTACH])
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    window.type("inside\x1dls -l\n")
+    assert window.wait() == 0
+    assert "alice: detached\nb'ls -l\\n'" in window.text
+    assert terma.typed == b"inside"
+
+
+@pytest.mark.parametrize("mode", [b"\x1b[?1003h", b"\x1b[?1004h", b"\x1b[>3u"])
+def test_where_the_window_reports_by_itself_nothing_reaches_the_shell_outside(
+    mode: bytes, attach: Windows, terma: StagedTerma
+) -> None:
+    terma.put(mode)
+    window = attach.run([sys.executable, "-c", OUTER, *ATTACH])
+    window.wait_for(b"\x1b[0m\x1b[0m")
+    terma.put(mode + b"shown")
+    window.wait_text("shown")
+    window.type("\x1d\x1b[<35;1;1M")
+    window.wait_text("detached")
+    window.type("ls\n")
+    assert window.wait() == 0
+    assert "b'ls\\n'" in window.text
+
+
+def test_rows_above_come_first_and_once(attach: Windows, context: StageContext) -> None:
+    first, second = StagedTerma(context), StagedTerma(context)
+    rows = b"".join(b"\x1b[3%dmrow %d\x1b[0m\r\n" % (n % 8, n) for n in range(100))
+    with serving(first):
+        first.put(rows + b"end")
+        window = attached(attach, first, rows=10)
+        window.wait_text("row 99\nend")
+    second.put_before(rows + b"end, again")
+    with serving(second):
+        window.wait_text("row 99\nend, again")
+        window.type("\x1d")
+        assert window.wait() == 0
+    screen = window.engine.show(scrollback=1000)
+    shown = ["".join(run.text for run in row.runs) for row in (*screen.scrollback, *screen.lines)]
+    begin = shown.index("row 0")
+    expected = [f"row {n}" for n in range(100)]
+    assert [row for row in shown if row.startswith("row ")] == expected
+    assert shown[begin : begin + 100] == expected
+    assert first.count(ShowScreen) + second.count(ShowScreen) == 1
+    assert screen.scrollback[begin + 1].runs[0].foreground == "1"
+
+
+def test_rows_above_are_left_out_on_wish(attach: Windows, terma: StagedTerma) -> None:
+    terma.put(b"".join(b"row %d\r\n" % n for n in range(100)))
+    window = attached(attach, terma, "--no-history")
+    window.wait_text("row 99")
+    assert b"row 0\r" not in window.shown
+    assert terma.count(ShowScreen) == 0
+
+
+def test_with_the_alternate_screen_no_rows_come(attach: Windows, terma: StagedTerma) -> None:
+    terma.put(b"".join(b"row %d\r\n" % n for n in range(100)) + b"\x1b[?1049hfull")
+    window = attached(attach, terma)
+    window.wait_text("full")
+    assert b"row 0\r" not in window.shown
+
+
+def test_rows_that_do_not_come_are_not_waited_for(attach: Windows, terma: StagedTerma) -> None:
+    terma.holds_screen = True
+    terma.put(b"".join(b"row %d\r\n" % n for n in range(100)))
+    window = attached(attach, terma)
+    window.wait_text("row 99")
+    terma.put(b"goes on")
+    window.wait_text("goes on")
+    assert b"row 0\r" not in window.shown
+
+
+def test_what_comes_while_the_rows_are_fetched_comes_once(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    terma.put(b"".join(b"row %d\r\n" % n for n in range(100)))
+    terma.before_screen = b"".join(b"row %d\r\n" % n for n in range(100, 105))
+    window = attached(attach, terma)
+    window.wait_text("row 104")
+    screen = window.engine.show(scrollback=1000)
+    shown = ["".join(run.text for run in row.runs) for row in (*screen.scrollback, *screen.lines)]
+    assert [row for row in shown if row.startswith("row ")] == [f"row {n}" for n in range(105)]
+
+
+def test_colours_that_were_changed_are_given_back(attach: Windows, terma: StagedTerma) -> None:
+    window = attached(attach, terma)
+    terma.put(b"\x1b]4;1;rgb:00/00/00\x07\x1b]11;?\x07\x1b]12;red\x1b\\shown")
+    window.wait_text("shown")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert b"\x1b]104\x1b\\\x1b]112\x1b\\" in window.shown
+    assert b"\x1b]111" not in window.shown
+
+
+def test_a_new_name_is_learnt(attach: Windows, context: StageContext) -> None:
+    service, hermes = StagedTerma(context), StagedHermes(context)
+    with serving(service, hermes):
+        window = attached(attach, service, "--status")
+        window.wait_until(lambda: hermes.subscribers == 2, "the subscriptions")
+        service.info = dataclasses.replace(service.info, name="eve")
+        hermes.publish("terminal.alice.renamed", to="eve")
+        window.wait_text(" eve | idle")
+        service.tell(TerminalEnd(state=TerminalState.LOST, detail="ptyhost died"))
+        assert window.wait() == 1
+        assert "eve is lost: ptyhost died" in window.text
+        assert "terma restore eve" in window.text
+
+
+def test_a_name_that_changed_while_the_hub_was_gone_is_learnt(
+    attach: Windows, context: StageContext
+) -> None:
+    first, second = StagedTerma(context), StagedTerma(context)
+    with serving(first):
+        window = attached(attach, first)
+    window.wait_text("the hub is gone")
+    second.info = dataclasses.replace(second.info, name="eve")
+    with serving(second):
+        window.wait_until(lambda: second.count(ListTerminals), "the question")
+        window.wait_until(lambda: second.attached, "the terminal is attached to")
+        second.put(b"back")
+        window.wait_text("back")
+        window.type("\x1d")
+        assert window.wait() == 0
+    assert "eve: detached" in window.text
+
+
+def test_it_is_shown_which_terminal_waits_for_what(attach: Windows, context: StageContext) -> None:
+    service, hermes = StagedTerma(context), StagedHermes(context)
+    with serving(service, hermes):
+        line = attached(attach, service, "--status")
+        bare = attached(attach, service)
+        line.wait_until(lambda: hermes.subscribers == 4, "the subscriptions")
+        hermes.publish("terminal.carol.state", state="waiting", source="bell")
+        hermes.publish("terminal.bob.state", state="waiting", detail="look here")
+        line.wait_text("| bob waits: look here")
+        bare.wait_for(b"\x1b]2;bob waits: look here\x1b\\\x07")
+        hermes.publish("terminal.carol.state", state="idle")
+        hermes.publish("terminal.dan.state", state="waiting")
+        bare.wait_for(b"dan waits")
+        bare.type("\x1d")
+        assert bare.wait() == 0
+        assert "bob waits: look here; dan waits\nalice: detached" in bare.text
+
+
+def test_after_a_while_the_notice_goes(attach: Windows, context: StageContext) -> None:
+    service, hermes = StagedTerma(context), StagedHermes(context)
+    service.info = dataclasses.replace(service.info, title="theirs")
+    soon = "import terma.attach.view as view; view._NOTICE_S = 0.1; "
+    soon += "from terma.cli import main; main()"
+    with serving(service, hermes):
+        line = attach.run([sys.executable, "-c", soon, "attach", "alice", "--status"])
+        line.wait_until(lambda: hermes.subscribers == 2, "the subscriptions")
+        bare = attach.run([sys.executable, "-c", soon, "attach", "alice"])
+        bare.wait_until(lambda: hermes.subscribers == 4, "the subscriptions")
+        hermes.publish("terminal.bob.state", state="waiting", detail="look here")
+        bare.wait_for(b"\x1b]2;bob waits: look here\x1b\\")
+        bare.wait_for(b"\x1b]2;theirs\x1b\\")
+        line.wait_until(lambda: b"bob waits" in line.shown, "the notice")
+        line.wait_until(lambda: "bob waits" not in line.text, "the notice has gone")
+
+
+def test_without_a_name_it_is_the_only_one(attach: Windows, terma: StagedTerma) -> None:
+    terma.others = (TerminalInfo(name="bob", id="b", state=TerminalState.EXITED),)
+    window = attach.run([*COMMAND, "attach"])
+    window.wait_until(lambda: terma.attached, "the terminal is attached to")
+    window.type("\x1d")
+    assert window.wait() == 0
+    terma.others = (TerminalInfo(name="bob", id="b"),)
+    window = attach.run([*COMMAND, "attach"])
+    assert window.wait() == 2
+    assert "2 terminals run: alice, bob" in window.text
+    terma.others, terma.info = (), dataclasses.replace(terma.info, state=TerminalState.LOST)
+    window = attach.run([*COMMAND, "attach"])
+    assert window.wait() == 3
 
 
 def test_within_a_paste_it_is_text(attach: Windows, terma: StagedTerma) -> None:
@@ -465,7 +648,7 @@ def test_another_terminal_that_waits_rings_once(
     service, hermes = StagedTerma(context), StagedHermes(context)
     with serving(service, hermes):
         window = attached(attach, service)
-        window.wait_until(lambda: hermes.subscribers, "a subscriber")
+        window.wait_until(lambda: hermes.subscribers == 2, "the subscriptions")
         hermes.publish("terminal.alice.state", state="waiting")
         for _ in range(3):
             hermes.publish("terminal.bob.state", state="waiting", source="bell")
@@ -483,13 +666,13 @@ def test_a_notice_waits_for_the_end_of_a_sequence(attach: Windows, context: Stag
     service, hermes = StagedTerma(context), StagedHermes(context)
     with serving(service, hermes):
         window = attached(attach, service)
-        window.wait_until(lambda: hermes.subscribers, "a subscriber")
+        window.wait_until(lambda: hermes.subscribers == 2, "the subscriptions")
         service.put(b"a\x1b]2;a title that ")
         window.wait_for(b"title that ")
         hermes.publish("terminal.bob.state", state="waiting")
         service.put(b"goes on\x1b\\b")
-        window.wait_for(b"goes on\x1b\\b\x07")
-        assert b"\x1b]2;a title that goes on\x1b\\b\x07" in window.shown
+        window.wait_for(b"goes on\x1b\\b\x1b]2;bob waits\x1b\\\x07")
+        assert b"\x1b]2;a title that goes on\x1b\\b\x1b]2;" in window.shown
 
 
 def test_a_terminal_is_not_attached_to_itself(attach: Windows, terma: StagedTerma) -> None:

@@ -57,6 +57,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def use_all_descriptors(pid: int) -> None:
+    """Leave a process no descriptor that it could still open."""
+    process = psutil.Process(pid)
+    hard = process.rlimit(psutil.RLIMIT_NOFILE)[1]
+    highest = max(map(int, os.listdir(f"/proc/{pid}/fd")))
+    process.rlimit(psutil.RLIMIT_NOFILE, (highest + 1, hard))
+
+
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
     """Wait for a condition; returns what it returned."""
     deadline = time.monotonic() + PATIENCE_S

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from tests.terma.ptyhost.ptyhost_process import (
     Refused,
     id_of,
     is_running,
+    use_all_descriptors,
     wait_until,
 )
 
@@ -138,24 +140,79 @@ def test_an_id_is_not_used_again_while_it_is_being_closed(client: Client) -> Non
     assert client.state("a")["exit"] is None
 
 
-def test_one_who_is_connected_is_spared(ptyhost: Ptyhost, client: Client) -> None:
-    """A hub that was started from within a terminal carries its id."""
-    client.open("a", "sleep", "61")
-    script = (
-        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(1)"
-    )
-    hub = subprocess.Popen(
-        [sys.executable, "-uISc", f"{script}\nwhile s.recv(999): pass", ptyhost.path],
-        env={"TERMA_INSTANCE": id_of("a")}, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    with hub:
-        assert hub.stdout
-        assert hub.stdout.readline() == b"1\n"
-        ptyhost.client().close()  # it has been connected before this one
-        assert client.ask("close", terminal="a", grace_s=0) == {"ended": 1, "left": []}
-        assert find("a") == {hub.pid}
-        assert is_running(hub.pid)
-        hub.kill()
+CONNECTED = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print("connected", flush=True)
+while s.recv(999): pass
+"""
+
+
+def test_one_who_is_connected_is_not_spared(ptyhost: Ptyhost, client: Client, python: str) -> None:
+    script = 'trap \'\' HUP; "$@" & setsid "$@" & sleep 61'
+    program = (python, "-uISc", CONNECTED, str(ptyhost.path))
+    client.open("a", "sh", "-c", script, "sh", *program)
+    client.follow("a")
+    client.wait(lambda: client.output[1].count(b"connected") == 2, "both")
+    assert client.ask("close", terminal="a", grace_s=0) == {"ended": 4, "left": []}
+    assert not find("a")
+
+
+def test_a_hub_that_was_started_in_a_terminal_outlives_it(
+    ptyhost: Ptyhost, client: Client, python: str
+) -> None:
+    """It has left the session, and carries no id: `tekton up` takes care of both."""
+    hub = 'env -u TERMA_INSTANCE setsid "$@" >&2 & echo hub $!; wait'
+    program = (python, "-uISc", CONNECTED, str(ptyhost.path))
+    client.open("a", "sh", "-c", hub, "sh", *program)
+    client.follow("a")
+    client.wait(lambda: b"connected" in client.output[1] and b"hub" in client.output[1], "it")
+    pid = int(bytes(client.output[1]).partition(b"hub ")[2].split()[0])
+    assert client.ask("close", terminal="a", grace_s=0.5)["left"] == []
+    assert is_running(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_closing_needs_no_descriptor_that_could_be_taken(ptyhost: Ptyhost, client: Client) -> None:
+    client.open("a", "sh", "-c", "trap '' HUP; setsid sleep 61 & sleep 61; :")
+    wait_until(lambda: sleeping("a") == 2, "the family")
+    use_all_descriptors(ptyhost.pid)
+    assert client.ask("close", terminal="a", grace_s=0.1) == {"ended": 3, "left": []}
+
+
+def _failing(times: int) -> tuple[str, str]:
+    """A ptyhost that cannot look at the processes so many times."""
+    script = f"""
+import sys
+from terma.ptyhost import __main__, processes
+
+def fail():
+    left.pop()
+    raise OSError(24, "no more files")
+
+left, scan = [0] * {times}, processes.scan
+processes.scan = lambda: fail() if left else scan()
+sys.exit(__main__.main(sys.argv[1]))
+"""
+    return "-c", script
+
+
+def test_closing_goes_on_after_a_look_that_failed(tekton_home: Path) -> None:
+    with Ptyhost(tekton_home / "run", _failing(3)) as ptyhost:
+        client = ptyhost.client()
+        client.open("a", "sleep", "61")
+        assert client.ask("close", terminal="a", grace_s=5) == {"ended": 1, "left": []}
+
+
+def test_closing_without_a_look_says_so_in_the_end(tekton_home: Path) -> None:
+    with Ptyhost(tekton_home / "run", _failing(1_000_000)) as ptyhost:
+        client = ptyhost.client()
+        ptyhost.clean_up("a")
+        client.open("a", "sleep", "61")
+        with pytest.raises(Refused, match="cannot be looked at: no more files"):
+            client.ask("close", terminal="a", grace_s=0)
+        assert client.state("a")["exit"] is None
 
 
 def test_survivors_are_found_when_ptyhost_was_killed(ptyhost: Ptyhost, client: Client) -> None:

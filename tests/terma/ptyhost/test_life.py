@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from terma.ptyhost import __main__ as program
-from terma.ptyhost import connection, frames, processes
+from terma.ptyhost import address, connection, frames, processes
 from tests.terma.ptyhost.ptyhost_process import (
     Client,
     Ptyhost,
     Refused,
     id_of,
     is_running,
+    use_all_descriptors,
     wait_until,
 )
 
@@ -60,6 +63,107 @@ def test_one_that_lives_keeps_its_socket(ptyhost: Ptyhost, client: Client) -> No
     assert ptyhost.start().returncode == 3
     assert client.ask("list") == {"terminals": []}
     assert ptyhost.client().ask("hello")["pid"] == ptyhost.pid
+
+
+def test_the_kernel_names_it_as_who_listens(ptyhost: Ptyhost, client: Client) -> None:
+    packed = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    assert struct.unpack("iII", packed)[0] == ptyhost.pid
+
+
+def _remove_socket(path: Path) -> None:
+    path.unlink()
+
+
+def _remove_all(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def _squat_socket(path: Path) -> None:
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(os.fspath(path))
+
+
+def _squat_with_link(path: Path) -> None:
+    _remove_all(path)
+    path.symlink_to("/nowhere")
+    path.with_name("ptyhost.sock.lock").symlink_to("/nowhere")
+
+
+REMOVALS = [_remove_socket, _remove_all, _remove_folder, _squat_socket, _squat_with_link]
+
+
+@pytest.mark.parametrize("remove", REMOVALS)
+def test_one_that_holds_terminals_listens_again_where_its_socket_was_removed(
+    ptyhost: Ptyhost, client: Client, remove: Callable[[Path], None]
+) -> None:
+    client.open("a", "cat")
+    remove(ptyhost.path)
+    client.close()  # as a hub that ends: it is looked at once
+    wait_until(lambda: is_there(ptyhost.path), "its socket")
+    again = ptyhost.client()
+    assert again.ask("hello")["pid"] == ptyhost.pid
+    assert again.state("a")["exit"] is None
+    assert address.holder(os.fspath(ptyhost.path)) == ptyhost.pid
+    assert ptyhost.start().returncode == 3
+    assert stat.S_IMODE(ptyhost.path.stat().st_mode) == 0o600
+
+
+def test_it_looks_for_its_socket_by_itself(tekton_home: Path) -> None:
+    script = (
+        "import sys; from terma.ptyhost import __main__, server; server._LOOK_EVERY_S = 0.02; "
+        "sys.exit(__main__.main(sys.argv[1]))"
+    )
+    with Ptyhost(tekton_home / "run", ("-c", script)) as ptyhost:
+        ptyhost.client().open("a", "cat")
+        for _ in range(3):
+            _remove_all(ptyhost.path)
+            wait_until(lambda: is_there(ptyhost.path), "its socket")
+        assert ptyhost.client().ask("hello")["pid"] == ptyhost.pid
+
+
+def test_a_second_one_does_not_come_while_the_socket_of_the_first_is_gone(
+    ptyhost: Ptyhost, client: Client
+) -> None:
+    client.open("a", "cat")
+    os.kill(ptyhost.pid, signal.SIGSTOP)
+    try:
+        _remove_all(ptyhost.path)
+        assert ptyhost.start().returncode == 3
+        assert address.holder(os.fspath(ptyhost.path)) == 0  # it lives; its pid went with the file
+    finally:
+        os.kill(ptyhost.pid, signal.SIGCONT)
+
+
+def test_an_address_that_nobody_has_has_no_holder(ptyhost: Ptyhost, client: Client) -> None:
+    assert address.holder(os.fspath(ptyhost.path)) == ptyhost.pid
+    ptyhost.kill()
+    assert address.holder(os.fspath(ptyhost.path)) is None
+    assert address.holder("/nowhere/ptyhost.sock") is None
+
+
+def test_a_place_that_cannot_be_had_again_is_said_once(tekton_home: Path) -> None:
+    script = (
+        "import sys; from terma.ptyhost import __main__, server; server._LOOK_EVERY_S = 0.01; "
+        "sys.exit(__main__.main(sys.argv[1]))"
+    )
+    with Ptyhost(tekton_home / "run", ("-c", script)) as ptyhost:
+        client = ptyhost.client()
+        client.open("a", "cat")
+        said = ptyhost.path.with_name("ptyhost.out")
+        ptyhost.path.unlink()
+        ptyhost.path.mkdir()
+        wait_until(lambda: said.stat().st_size, "a word of it")
+        for number in range(1, 20):
+            assert client.write("a", b"x")["input"] == number
+        assert len(said.read_text().splitlines()) == 1
+        ptyhost.path.rmdir()
+        wait_until(lambda: is_there(ptyhost.path), "its socket")
 
 
 def test_a_socket_that_was_left_behind_is_replaced(ptyhost: Ptyhost, client: Client) -> None:
@@ -148,6 +252,20 @@ def test_a_term_hangs_up_and_ends_it(ptyhost: Ptyhost, client: Client) -> None:
     wait_until(lambda: not is_running(ptyhost.pid), "its end")
     wait_until(lambda: not processes.survivors([id_of("a")]), "their end")
     assert not ptyhost.path.exists()
+
+
+def test_a_term_ends_all_of_it_also_without_a_descriptor_left(
+    ptyhost: Ptyhost, client: Client
+) -> None:
+    ptyhost.clean_up("a")
+    client.open("a", "sh", "-c", "setsid sleep 61 & sleep 61")
+    wait_until(
+        lambda: len(processes.survivors([id_of("a")]).get(id_of("a"), ())) == 3, "the family"
+    )
+    use_all_descriptors(ptyhost.pid)
+    os.kill(ptyhost.pid, signal.SIGTERM)
+    wait_until(lambda: not is_running(ptyhost.pid), "its end")
+    wait_until(lambda: not processes.survivors([id_of("a")]), "their end")
 
 
 GARBAGE = {
@@ -287,7 +405,6 @@ def test_another_user_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert connection.is_ours(ours)
-        assert connection.pid_of(ours) == os.getpid()
         monkeypatch.setattr(os, "getuid", lambda: 12345)
         assert not connection.is_ours(ours)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,92 @@ def test_a_segment_that_gets_no_byte_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / name(0, "times")).rmdir()
     log.append(0, b"x", 1.0, SIZE)
     assert whole(log) == {0: b"x"}
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _link(path: Path) -> None:
+    (path.parent.parent / "secret").write_bytes(b"secret")
+    path.symlink_to(path.parent.parent / "secret")
+
+
+def _socket(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # its whole path may be too long for one
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+IN_THE_WAY = [_fifo, _link, _socket]
+
+
+@pytest.mark.parametrize("kind", ["log", "times"])
+@pytest.mark.parametrize("put", IN_THE_WAY)
+def test_what_lies_in_the_way_of_a_segment_gives_way(
+    tmp_path: Path, put: Callable[[Path], None], kind: str
+) -> None:
+    (tmp_path / "log").mkdir()
+    log = Log(str(tmp_path / "log"), 1_000_000)
+    put(tmp_path / "log" / name(0, kind))
+    log.append(0, b"x", 1.0, SIZE)
+    assert whole(log) == {0: b"x"}
+    assert records(tmp_path / "log" / name(0, "times")) == [(0, 1.0, *SIZE)]
+    if put is _link:
+        assert (tmp_path / "secret").read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("put", IN_THE_WAY)
+def test_what_has_taken_the_place_of_a_segment_is_a_gap(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    (tmp_path / "log").mkdir()
+    log = Log(str(tmp_path / "log"), 1_000_000)
+    log.append(0, b"0123456789", 1.0, SIZE)
+    log.append(20, b"more", 2.0, SIZE)
+    (tmp_path / "log" / name(0, "log")).unlink()
+    put(tmp_path / "log" / name(0, "log"))
+    assert whole(log) == {20: b"more"}
+    assert whole(Log(str(tmp_path / "log"), 1_000_000)) == {20: b"more"}
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / name(0, "log")).write_bytes(b"secret")
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    log = Log(str(tmp_path / "log"), 1_000_000)
+    assert log.segments == []
+    with pytest.raises(OSError, match=r"directory|symbolic"):
+        log.append(0, b"x", 1.0, SIZE)
+    assert [file.name for file in (tmp_path / "elsewhere").iterdir()] == [name(0, "log")]
+
+
+def test_a_log_goes_on_when_somebody_removed_all_of_it_and_it_was_read(tmp_path: Path) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"gone", 1.0, SIZE)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert log.read(0, 10) is None
+    log.append(4, b"back", 1.001, SIZE)
+    assert whole(log) == {4: b"back"}
+
+
+def test_a_reader_who_wants_nothing_takes_nothing_away(tmp_path: Path) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"0123456789", 1.0, SIZE)
+    assert log.read(3, 0) == (3, b"")
+    assert whole(log) == {0: b"0123456789"}
+
+
+def test_an_offset_that_no_log_comes_to_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / f"{'9' * 20}.log").write_bytes(b"x")
+    log = Log(str(tmp_path), 1_000_000)
+    assert (log.end, log.segments) == (0, [])
+    log.append(0, b"x", 1.0, SIZE)
 
 
 def test_a_log_that_was_removed_while_it_is_written_is_noticed(tmp_path: Path) -> None:

@@ -240,3 +240,43 @@ def test_an_environment_that_is_not_text_arrives_as_it_is(client: Client) -> Non
                folder="/", environment=raw, columns=80, rows=24, log=None)  # fmt: skip
     client.follow("a")
     assert b"ff fe 3d 31" in client.wait_for(b"\n")
+
+
+def test_a_fifo_in_the_way_of_an_exit_file_holds_nobody_up(client: Client, tmp_path: Path) -> None:
+    client.open("other", "cat")
+    client.open("a", "sh", "-c", 'mkfifo "$0.new" "$0"; exit 3', f"{tmp_path}/exit.json",
+                exit_file=f"{tmp_path}/exit.json")  # fmt: skip
+    client.wait_event("exit", terminal="a")
+    assert client.write("other", b"x")["input"] == 1
+    assert json.loads((tmp_path / "exit.json").read_text())["status"] == 3
+    assert client.state("a")["log_error"] is None
+
+
+def test_an_exit_file_that_cannot_be_written_is_told(client: Client, tmp_path: Path) -> None:
+    client.open("a", "sh", "-c", 'mkdir "$0"; exit 3', f"{tmp_path}/exit.json",
+                exit_file=f"{tmp_path}/exit.json")  # fmt: skip
+    client.wait_event("exit", terminal="a")
+    assert "directory" in client.state("a")["log_error"].lower()
+
+
+def test_a_limit_that_was_lowered_keeps_no_program_from_starting(
+    ptyhost: Ptyhost, client: Client
+) -> None:
+    limit = 500  # less than a login has
+    psutil.Process(ptyhost.pid).rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
+    client.open("a", "sh", "-c", "ulimit -n; read x")
+    client.follow("a")
+    assert client.wait_for(b"\n") == b"%d\r\n" % limit
+
+
+def test_a_start_that_fails_in_a_way_nobody_thought_of_is_told(tekton_home: Path) -> None:
+    script = (
+        "import sys; from terma.ptyhost import __main__, child\n"
+        "def fail(*_): raise ValueError('out of luck')\n"
+        "child._execute = fail; sys.exit(__main__.main(sys.argv[1]))"
+    )
+    with Ptyhost(tekton_home / "run", ("-c", script)) as ptyhost:
+        client = ptyhost.client()
+        with pytest.raises(Refused, match=r"failed: cat cannot be started: .*out of luck"):
+            client.open("a", "cat")
+        assert client.ask("list") == {"terminals": []}

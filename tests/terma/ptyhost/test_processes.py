@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from terma.ptyhost import processes
+from tests.programs import needed
 from tests.terma.ptyhost.ptyhost_process import id_of, wait_until
 
 MINE = id_of("m")
@@ -54,8 +54,8 @@ def test_ps_is_read_where_there_is_no_proc() -> None:
     assert found[1].started == b"Mon Nov  2 09:00:02 2026"
 
 
-@pytest.mark.skipif(not shutil.which("ps"), reason="there is no ps here")
 def test_ps_and_proc_agree(marked: int) -> None:
+    needed("ps")
     found = {one.pid: one for one in processes._from_ps(processes._ask_ps())}
     assert found[marked].instance == MINE
     assert found[marked].session == os.getsid(marked)

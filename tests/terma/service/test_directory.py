@@ -79,3 +79,19 @@ def test_a_role_like_it_is_suggested() -> None:
     with pytest.raises(NotFound) as caught:
         resolve(["@codin"], KNOWN, "user")
     assert "'@coding'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("word", ["dora", "Dora-ci", "id-dora"])
+def test_one_that_is_closed_is_told_as_such(word: str) -> None:
+    former = {"id-dora": "dora", "dora": "dora"}.get
+    for find in (
+        lambda: find_terminal(KNOWN, word, former),
+        lambda: resolve(["alice", word], KNOWN, "user", former),
+    ):
+        with pytest.raises(NotFound) as caught:
+            find()
+        assert caught.value.message == "dora is closed"
+        assert (
+            caught.value.hint == "`terma new dora` makes a new one, `terma log dora` shows its log"
+        )
+    assert find_terminal(KNOWN, "alice", {"alice": "alice"}.get) is KNOWN[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from backends.errors import Busy, ConnectionLost, NotFound, TektonError, UsageError
+from backends.errors import Busy, ConnectionLost, NotFound, TektonError, TimedOut, UsageError
 from backends.paths import Paths, find_paths, private_folder
 from terma.ptyhost.processes import survivors
 from terma.service import host as module
@@ -25,8 +26,8 @@ PATIENCE_S = 20.0
 # No other test that runs at this time may have them: closing looks for them everywhere.
 A, B = f"a-{os.getpid()}", f"b-{os.getpid()}"
 
-# An older ptyhost: it knows neither `meta` nor the later fields of `list`, and an event and a
-# field of its own that nobody remembers.
+# An older ptyhost: it knows neither `meta`, nor `forget`, nor the later fields of `list`, and an
+# event and a field of its own that nobody remembers.
 OLDER = """
 import sys
 sys.path.insert(0, {root!r})
@@ -35,7 +36,7 @@ from terma.ptyhost import __main__, server
 class Older(server.Server):
     def __init__(self, listener):
         super().__init__(listener)
-        del self._ops["meta"]
+        del self._ops["meta"], self._ops["forget"]
 
     def _list(self, client, request, fields):
         found = super()._list(client, request, fields)
@@ -151,7 +152,7 @@ def test_a_terminal_from_its_opening_to_its_end(run: Run, tmp_path: Path) -> Non
         )
         assert await host.follow(A, 0) == 0
         assert await host.write(A, b"stty -echo; echo re''ady\n") == 25
-        await wait_until(lambda: b"ready" in owner.output[A])
+        await wait_until(lambda: b"ready" in owner.output.get(A, b""))
         await host.resize(A, 100, 40)
         await host.set_meta(A, {"name": "eve"})
         await host.write(A, b"stty size; exit 3\n", whole_lines=True)
@@ -401,6 +402,106 @@ def test_one_that_speaks_nonsense_is_hung_up_on(pids: set[int]) -> None:
     asyncio.run(main(find_paths()))
 
 
+@pytest.mark.parametrize(
+    "said", ['{"pid": "x"}', '{"pid": [1]}', '{"pid": null}', '{"pid": 1, "ops": 5}', "[]", "null"]
+)
+def test_one_that_cannot_say_who_it_is_is_refused(said: str) -> None:
+    async def main(paths: Paths) -> None:
+        ended = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            reply = b'{"id": 1, "ok": %s}' % said.encode()
+            writer.write((len(reply) + 1).to_bytes(4, "big") + b"\1" + reply)
+            await reader.read()
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_unix_server(answer, paths.socket("ptyhost", is_ci=False))
+        host = Host(paths)
+        with pytest.raises(TektonError, match="cannot be understood") as raised:
+            await host.connect()
+        assert raised.value.hint
+        assert host.pid == 0
+        await ended.wait()
+        server.close()
+
+    private_folder(find_paths().runtime)
+    asyncio.run(main(find_paths()))
+
+
+def _listen_mutely(path: Path) -> socket.socket:
+    mute = socket.socket(socket.AF_UNIX)
+    mute.bind(os.fspath(path))
+    mute.listen()
+    return mute
+
+
+def test_one_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HELLO_S", 0.1)
+    paths = find_paths()
+    private_folder(paths.runtime)
+    path = paths.socket("ptyhost", is_ci=False)
+
+    async def main() -> None:
+        host = Host(paths)
+        with pytest.raises(TimedOut, match="did not answer") as raised:
+            await host.connect()
+        assert os.fspath(path) in raised.value.message
+        assert host.pid == 0
+
+    with _listen_mutely(path):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_squatted", [True, False])
+def test_one_whose_socket_is_gone_is_waited_for(run: Run, is_squatted: bool) -> None:
+    async def test(host: Host, _: Owner) -> None:
+        await host.open(opening(A, "cat"))
+        os.kill(host.pid, signal.SIGSTOP)
+        pid, path = host.pid, find_paths().socket("ptyhost", is_ci=False)
+        try:
+            await host.disconnect()
+            path.unlink()
+            path.with_name("ptyhost.sock.lock").unlink()
+            mute = _listen_mutely(path) if is_squatted else None
+            other = Host(find_paths())
+            starting = [asyncio.ensure_future(one.connect()) for one in (host, other)]
+            await asyncio.wait(starting, timeout=0.1)
+            assert not any(one.done() for one in starting)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await asyncio.gather(*starting) == [True, True]
+        assert host.pid == pid
+        assert [one.terminal for one in await host.list()] == [A]
+        await other.disconnect()
+        if mute:
+            mute.close()
+
+    run(test)
+
+
+def test_one_whose_socket_stays_away_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETURN_S", 0.1)
+
+    async def test(host: Host, _: Owner) -> None:
+        await host.open(opening(A, "cat"))
+        pid = host.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await host.disconnect()
+            find_paths().socket("ptyhost", is_ci=False).unlink()
+            for call in (host.connect, host.start):
+                with pytest.raises(TektonError, match=f"ptyhost {pid} lives, but its socket"):
+                    await call()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        monkeypatch.setattr(module, "_RETURN_S", 5.0)
+        assert await host.connect()
+
+    run(test)
+
+
 def test_an_older_ptyhost_is_enough(
     monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
 ) -> None:
@@ -419,11 +520,15 @@ def test_an_older_ptyhost_is_enough(
         assert hosted == Hosted(
             terminal=A, pid=pid, end=hosted.end, input=6, meta=1, started_at=hosted.started_at
         )
+        await host.set_meta(A, 2)
+        assert [one.meta for one in await host.list()] == [1]
+        await host.close(A, 0)
+        await host.forget(A)
+        assert [one.terminal for one in await host.list()] == [A]
         with pytest.raises(TektonError) as raised:
-            await host.set_meta(A, 2)
+            await host._ask("forget", terminal=A)
         assert raised.value.hint
         assert "older ptyhost" in raised.value.hint
-        assert await host.write(A, b"x") == 7
 
     run(test)
 

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -186,13 +187,60 @@ def test_other_files_are_passed_over(tmp_path: Path) -> None:
     assert whole(Log(tmp_path).pieces()) == b"abc"
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_fifo", [True, False])
+def test_what_is_no_plain_file_is_passed_over(tmp_path: Path, is_fifo: bool) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     folder = tmp_path / "log"
     folder.mkdir()
-    (folder / f"{0:020}.log").symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="symbolic"):
-        list(Log(folder).pieces())
+    segment(folder, 10, b"abc", [(10, 1.0, *LARGE)])
+    segment(folder, 30, b"def", None)
+    os.utime(folder / f"{30:020}.log", (50.0, 50.0))
+    for name in (f"{0:020}.log", f"{20:020}.log", f"{30:020}.times", f"{40:020}.log"):
+        if is_fifo:
+            os.mkfifo(folder / name)
+        else:
+            (folder / name).symlink_to(tmp_path / "secret")
+    (folder / f"{50:020}.log").mkdir()
+    (folder / f"{'9' * 20}.log").write_bytes(b"far away")
+    log = Log(folder)
+    assert (log.oldest, log.end, log.offset_at(40.0)) == (10, 33, 30)
+    assert seen(log) == [(10, 1.0, LARGE, b"abc"), (30, 50.0, LARGE, b"def")]
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    segment(tmp_path / "elsewhere", 0, b"secret", None)
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    assert seen(Log(tmp_path / "log")) == []
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_what_is_deleted_just_now_is_whole_or_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    """The reader has opened one of a segment's files when the writer begins to delete them."""
+    writer = Writer(str(tmp_path / "log"), 1 << 20)
+    writer.append(0, b"abc", 1.0, LARGE)
+    writer.close()
+    deleted: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", lambda path, **_: deleted.append(os.path.basename(path)))
+        writer._remove(writer.segments[0])
+    assert len(deleted) == 2
+    pieces = Log(tmp_path / "log").pieces()
+    opened, open_it = [], os.open
+
+    def open_and_delete(path: str | Path, *rest: int, **more: Any) -> int:
+        fd = open_it(path, *rest, **more)
+        opened.append(os.fspath(path))
+        if len([name for name in opened if name.endswith((".log", ".times"))]) == 1:
+            for name in deleted[:done]:
+                (tmp_path / "log" / name).unlink(missing_ok=True)
+        return fd
+
+    monkeypatch.setattr(os, "open", open_and_delete)
+    found = [(one.at, (one.columns, one.rows), one.data) for one in pieces]
+    assert found in ([(1.0, LARGE, b"abc")], [])
 
 
 def test_a_segment_that_is_open_is_read_to_its_end_though_it_is_deleted(tmp_path: Path) -> None:

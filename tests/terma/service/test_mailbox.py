@@ -369,8 +369,77 @@ def test_one_can_reply_more_than_once_and_after_acknowledging(tmp_path: Path) ->
         await stage.boxes.reply(A, question.id, "now")
         assert await stage.texts(PERSON) == ["soon", "now"]
         [asked] = (await stage.boxes.read(A, False, True, 100)).messages
-        assert (asked.state, asked.answer) == (ANSWERED, "now")
+        assert (asked.state, asked.answer) == (ANSWERED, "soon\n\nnow")
         assert stage.changes.count((A, "ready?", ANSWERED)) == 1
+
+    use(tmp_path, work)
+
+
+def test_every_reply_is_kept_beside_the_message_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MAX_ANSWER", 12)
+
+    async def work(stage: Stage) -> None:
+        sent = await stage.send("ready?", A)
+        for text, kept in (
+            ("yes\n", "yes\n"), ("pushed", "yes\n\npushed"), ("x", "x"), ("ü", "x\n\nü"),
+        ):  # fmt: skip
+            await stage.boxes.reply(A, sent.id, text)
+            [found] = (await stage.boxes.read(A, False, True, 10)).messages
+            assert found.answer == kept
+
+    use(tmp_path, work)
+
+
+# -- notices ---------------------------------------------------------------------------------
+
+
+def test_a_notice_shows_what_it_quotes_and_nothing_else(tmp_path: Path) -> None:
+    async def told(stage: Stage, is_own: bool = True) -> list[str | int]:
+        found = await stage.boxes.notice(A, is_own)
+        return [*(one.text for one in found.messages), found.left_out]
+
+    async def work(stage: Stage) -> None:
+        assert not stage.boxes.has_news(A)
+        assert await told(stage) == [0]
+        await stage.send("one", A)
+        assert await told(stage, is_own=False) == ["one", 0]
+        assert await stage.states() == [QUEUED]
+        assert stage.boxes.has_news(A)
+        assert await told(stage) == ["one", 0]
+        assert await stage.states() == [SHOWN]
+        for text in ("two", "three"):
+            await stage.send(text, A)
+        assert await told(stage) == ["three", 1]
+        assert await stage.states() == [SHOWN, QUEUED, QUEUED]
+        assert (stage.boxes.unseen(A), stage.boxes.has_news(A)) == (2, False)
+        assert await told(stage) == [0]
+        await stage.send("four", A)
+        assert await told(stage) == ["four", 2]
+
+    async def later(stage: Stage) -> None:
+        assert await told(stage) == ["four", 2], "a new hub tells once more"
+        assert await told(stage) == [0]
+        await stage.send("five", A)
+        assert len(await stage.texts(is_own=True)) == 5
+        assert not stage.boxes.has_news(A), "it was shown meanwhile"
+        assert await told(stage) == [0]
+
+    use(tmp_path, work)
+    use(tmp_path, later)
+
+
+def test_the_names_of_closed_ones_are_known_until_they_are_forgotten(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        assert stage.boxes.name_of_closed("alice") is None
+        await stage.close_alice()
+        assert (stage.boxes.name_of_closed("alice"), stage.boxes.name_of_closed(A)) == (
+            "alice", "alice",
+        )  # fmt: skip
+        await stage.store.forget(A)
+        await stage.boxes.clean(0.0)
+        assert stage.boxes.name_of_closed("alice") is None
 
     use(tmp_path, work)
 

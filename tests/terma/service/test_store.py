@@ -124,6 +124,19 @@ def test_nothing_of_a_forgotten_terminal_is_left_in_the_file(tmp_path: Path) -> 
     use(tmp_path, work)
 
 
+def test_closed_ones_are_told_the_last_first(tmp_path: Path) -> None:
+    later = dataclasses.replace(ALICE, id="c" * 32)
+
+    async def work(store: TerminalStore) -> None:
+        for terminal in (closed(ALICE, 5.0), closed(BOB, 6.0), closed(later, 7.0)):
+            await store.save(terminal)
+        assert [one.id for one in await store.closed(None, 10)] == [later.id, BOB.id, ALICE.id]
+        assert [one.id for one in await store.closed(None, 2)] == [later.id, BOB.id]
+        assert [one.id for one in await store.closed("alice", 10)] == [later.id, ALICE.id]
+
+    use(tmp_path, work)
+
+
 def test_the_migrations_make_the_tables_as_they_are(tmp_path: Path) -> None:
     from alembic import command
     from alembic.config import Config
