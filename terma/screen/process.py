@@ -40,7 +40,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self.generation = 0
-        self.on_death: Callable[[WorkerProcess], None] | None = None
+        self.on_death: Callable[[str], None] | None = None
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -166,7 +166,8 @@ class WorkerProcess:
         if not self._is_closing:
             log.warning("screen worker %d ended: %s", process.pid, reason)
             if self.on_death is not None:
-                asyncio.get_running_loop().call_soon(self.on_death, self)
+                told = f"screen worker {process.pid} ended: {reason}"
+                asyncio.get_running_loop().call_soon(self.on_death, told)
         return reason
 
     async def _died(self) -> WorkerDied:

@@ -81,6 +81,8 @@ class Screens:
         self, source: Source, workers: int, scrollback: int, idle_s: float = IDLE_S
     ) -> None:
         self.on_warning: Callable[[str, str], None] = lambda terminal, text: None
+        self.on_worker_end: Callable[[str], None] = lambda reason: None
+        """Told of a worker that has died; its screens are drawn anew by another."""
         self._source = source
         self._scrollback = scrollback
         self._idle_s = idle_s
@@ -259,7 +261,8 @@ class Screens:
         self.on_warning(emulation.terminal, emulation.warning or "")
         emulation.wake()
 
-    def _worker_died(self, worker: WorkerProcess) -> None:
+    def _worker_died(self, reason: str) -> None:
+        self.on_worker_end(reason)
         for emulation in self._all.values():
             if emulation.watchers:
                 emulation.wake()

@@ -106,6 +106,7 @@ class Terma(Service):
         self._mailboxes = Mailboxes(database, context.now, self._name_of)
         self._mailboxes.on_change = self._message_changed
         self._mailboxes.can_answer = self._runs
+        self._terminals.screens.on_worker_end = self._worker_ended
         self._table.name_of_closed = self._mailboxes.name_of_closed
         self._terminals.on_end = lambda _: self._mailboxes.look_again()
         self._cis: dict[str, TerminalCI] = {}
@@ -460,6 +461,9 @@ class Terma(Service):
         """Tell whether anything runs that could answer from a mailbox; a person always may."""
         terminal = self._table.get(mailbox)
         return mailbox == PERSON or (terminal is not None and terminal.is_running)
+
+    def _worker_ended(self, reason: str) -> None:
+        self.last_error = f"{reason}; its screens are drawn anew"
 
     def _clear_records(self) -> None:
         """Remove what a hub that was killed has left of CIs in terminals."""

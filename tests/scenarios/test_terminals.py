@@ -574,7 +574,7 @@ def test_a_ci_in_a_terminal_is_one_again_after_the_hub_was_killed(tekton: Tekton
     script.write_text(
         "terma inbox --watch --json | while read -r line; do\n"
         '  id=$(printf %s "$line" | python3 -c '
-        '"import json,sys; print(json.load(sys.stdin)[\'id\'])")\n'
+        "\"import json,sys; print(json.load(sys.stdin)['id'])\")\n"
         '  terma reply "$id" "here I am"\n'
         "done\n"
     )
@@ -601,3 +601,19 @@ def test_the_name_of_a_dead_ci_in_a_terminal_is_free(tekton: TektonProcess) -> N
     assert "rob" not in {entry["name"] for entry in tekton.aish("list", "--json").json}
     assert tekton.terma("close", "rob").status == 0
     new(tekton, "rob")
+
+
+def test_a_worker_that_dies_costs_a_repaint_and_is_told(tekton: TektonProcess) -> None:
+    new(tekton, "shown", "bash", "-c", "echo still here; read")
+    wait_for(lambda: "still here" in tekton.terma("screen", "shown").text, "it is shown")
+    assert tekton.hub is not None
+    workers = [
+        child
+        for child in psutil.Process(tekton.hub.pid).children()
+        if "terma.screen.worker" in child.cmdline()
+    ]
+    assert workers
+    for worker in workers:
+        worker.kill()
+    wait_for(lambda: "screen worker" in tekton.tekton("status").text, "its death is told")
+    assert "still here" in tekton.terma("screen", "shown").text
