@@ -130,9 +130,8 @@ def _check_runs(info: TerminalInfo) -> None:
     from backends.protocol.terminals import TerminalState
 
     if info.state is TerminalState.CLOSED:
-        from terma.closed import closed
-
-        raise closed(info.name)
+        new, log = f"`terma new {info.name}`", f"`terma log {info.name}`"
+        raise NotFound(f"{info.name} is closed", f"{new} makes a new one, {log} shows its log")
     if not _runs(info):
         why = f" ({info.detail})" if info.detail else ""
         raise TektonError(

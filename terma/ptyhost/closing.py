@@ -95,18 +95,18 @@ class Closings:
         began = time.monotonic()
         try:
             found = self._find([closing.terminal for closing in self._closings.values()])
+            now = time.monotonic()
+            self._scan_s = now - began
+            self._end(now, found)
         except OSError as error:
             self._give_up(f"the processes cannot be looked at: {error.strerror or error}")
-        else:
-            self._end(found)
-        now = time.monotonic()
-        self._scan_s = now - began
-        if self._closings:
-            self._plan(self._until_next(now))
+        finally:
+            # Whatever went wrong: who waits for the end of a terminal is answered.
+            if self._closings:
+                self._plan(self._until_next(time.monotonic()))
 
-    def _end(self, found: dict[str, list[Process]]) -> None:
+    def _end(self, now: float, found: dict[str, list[Process]]) -> None:
         """Send each terminal's processes what is due, and answer where that is over."""
-        now = time.monotonic()
         for identity, closing in tuple(self._closings.items()):
             left = found[identity]
             new = [process for process in left if _key(process) not in closing.seen]

@@ -61,12 +61,23 @@ def _from_proc() -> Iterator[Process]:
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
-        # proc(5): state, ppid, pgrp, session …, and as the 20th when it started.
+        # proc(5): state, ppid, pgrp, session …, as the 18th its threads, as the 20th its start.
         fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
-        if len(fields) > 19 and fields[0] not in (b"Z", b"X"):
-            environment = b"\0" + _read(f"/proc/{name}/environ")
+        if len(fields) > 19 and (fields[0] not in (b"Z", b"X") or int(fields[17]) > 1):
+            environment = b"\0" + _environment(name, fields[0])
             instance = environment.partition(_MARK)[2].partition(b"\0")[0]
             yield Process(int(name), int(fields[3]), fields[19], instance.decode("latin-1"))
+
+
+def _environment(pid: str, state: bytes) -> bytes:
+    if state not in (b"Z", b"X"):
+        return _read(f"/proc/{pid}/environ")
+    # Its first thread has ended, and others have not: they know the environment.
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return b""
+    return b"".join(_read(f"/proc/{pid}/task/{thread}/environ") for thread in threads)
 
 
 def _read(path: str) -> bytes:

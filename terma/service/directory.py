@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from backends.errors import NotFound, UsageError
 from backends.protocol.terminals import PERSON
 from backends.runtime import canonical
-from terma.closed import closed
 from terma.service.terminal import Terminal
 
 ALL = "@all"
@@ -31,8 +30,14 @@ def find_terminal(
     found = named or next((one for one in known if one.id == word), None)
     if found is None:
         former = name_of_closed(word) or name_of_closed(name)
-        raise closed(former) if former else no_terminal(name, known)
+        raise _closed(former) if former else no_terminal(name, known)
     return found
+
+
+def _closed(name: str) -> NotFound:
+    return NotFound(
+        f"{name} is closed", f"`terma new {name}` makes a new one, `terma log {name}` shows its log"
+    )
 
 
 def no_terminal(name: str, known: Iterable[Terminal]) -> NotFound:

@@ -165,7 +165,9 @@ def test_what_is_typed_behind_the_key_is_for_the_shell_outside(
 ) -> None:
     window = attach.run([sys.executable, "-c", OUTER, *ATTACH])
     window.wait_until(lambda: terma.attached, "the terminal is attached to")
-    window.type("inside\x1dls -l\n")
+    window.type("inside")
+    window.wait_until(lambda: terma.typed == b"inside", "what is typed before it")
+    window.type("\x1dls -l\n")
     assert window.wait() == 0
     assert "alice: detached\nb'ls -l\\n'" in window.text
     assert terma.typed == b"inside"

@@ -159,6 +159,31 @@ def test_one_who_is_connected_is_not_spared(ptyhost: Ptyhost, client: Client, py
     assert not find("a")
 
 
+@pytest.mark.parametrize("leaves", ["", "os.setsid()"])
+def test_a_process_without_its_first_thread_is_one(
+    ptyhost: Ptyhost, client: Client, python: str, leaves: str
+) -> None:
+    """It looks as if it only waited to be reaped."""
+    script = f"""
+import ctypes, os, signal, threading
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+libc = ctypes.CDLL(None)
+pid = os.fork()
+if not pid:
+    {leaves}
+    threading.Thread(target=libc.sleep, args=[61]).start()
+    libc.pthread_exit(None)
+while open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[0] != "Z": pass
+print(f"pid {{pid}}.", flush=True)
+signal.pause()
+"""
+    client.open("a", python, "-Sc", script)
+    client.follow("a")
+    pid = int(client.wait_for(b".").partition(b"pid ")[2].partition(b".")[0])
+    os.kill(pid, 0)
+    assert client.ask("close", terminal="a", grace_s=0) == {"ended": 2, "left": []}
+
+
 def test_a_hub_that_was_started_in_a_terminal_outlives_it(
     ptyhost: Ptyhost, client: Client, python: str
 ) -> None:
@@ -185,7 +210,7 @@ def _failing(times: int) -> tuple[str, str]:
     """A ptyhost that cannot look at the processes so many times."""
     script = f"""
 import sys
-from terma.ptyhost import __main__, processes
+from terma.ptyhost import __main__, closing, processes
 
 def fail():
     left.pop()
@@ -193,6 +218,7 @@ def fail():
 
 left, scan = [0] * {times}, processes.scan
 processes.scan = lambda: fail() if left else scan()
+closing._GIVE_UP_S = 0.1
 sys.exit(__main__.main(sys.argv[1]))
 """
     return "-c", script
