@@ -109,7 +109,7 @@ def terma_commands() -> Command:
 def _command(words: tuple[str, ...], command: Any) -> Command:
     shown = [one for one in command.params if not getattr(one, "hidden", False)]
     is_program = hasattr(command, "commands") and len(words) == 1
-    text = inspect.cleandoc((command.help or "").removeprefix("\b"))
+    text = inspect.cleandoc((command.help or "").removeprefix("\b").replace("\b\n", ""))
     example, _, does = text.partition("\n\n" if is_program else ": ")
     return Command(
         words=words,

@@ -55,6 +55,10 @@ _FILES: Mapping[str, str] = {
 }
 
 
+_DATE = "2026-11-21"
+"""When the pages were last changed in more than what is generated."""
+
+
 def manuals() -> Iterator[tuple[str, str]]:
     """Yield each manual page with the name of its file."""
     yield "aish.1", _manual(aish_commands(), [aish_prompt()])
@@ -67,7 +71,7 @@ def _manual(program: Command, others: Sequence[Command]) -> str:
     leaves = [*others, *program.leaves()]
     parts = [
         '.\\" Written by docs/generate.py.',
-        f'.TH {name.upper()} 1 "" Tekton "User commands"',
+        f'.TH {name.upper()} 1 {_DATE} Tekton "User commands"',
         ".ad l",
         f".SH NAME\n{name} \\- {_ABOUT[name]}",
         ".SH SYNOPSIS",
@@ -85,7 +89,9 @@ def _manual(program: Command, others: Sequence[Command]) -> str:
         f".SH EXAMPLES\n.nf\n{_text(program.example)}\n.fi",
         f".SH SEE ALSO\n{_others(name)}",
     ]
-    return "\n".join(parts) + "\n"
+    # A section begins a paragraph by itself, and ends a line.
+    text = re.sub(r"^(\.S[HS] .*\n)\.PP\n", r"\1", "\n".join(parts), flags=re.MULTILINE)
+    return re.sub(r"^\.br\n(?=\.S[HS])", "", text, flags=re.MULTILINE) + "\n"
 
 
 def _others(name: str) -> str:

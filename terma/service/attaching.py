@@ -152,8 +152,8 @@ async def type_into(
         return len(data)
     terminals.observer.attended(terminal)
     terminal.last_typist = attachment.id
+    await terminals.resize(terminal, attachment.columns, attachment.rows)  # first: it may ask
     await terminals.host.write(terminal.id, data)
-    await terminals.resize(terminal, attachment.columns, attachment.rows)
     return len(data)
 
 

@@ -7,13 +7,14 @@ import base64
 import itertools
 import logging
 import os
+import stat
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from backends.errors import (
     Busy,
@@ -267,7 +268,7 @@ class Host:
         private_folder(self._paths.runtime)
         private_folder(self._paths.logs)
         said = self._paths.logs / "ptyhost.out"
-        with said.open("ab") as output:
+        with _open_to_append(said) as output:
             before = output.tell()
             try:
                 status = subprocess.run(
@@ -516,6 +517,24 @@ def _tell(call: Callable[..., None], *told: Any) -> None:
 
 def _line_is_down(reason: str) -> ConnectionLost:
     return ConnectionLost(reason, "`terma list` shows what is left; `terma restore` reopens it")
+
+
+def _open_to_append(path: Path) -> IO[bytes]:
+    """Open a plain file; a FIFO in its place is not waited at.
+
+    Raises:
+        TektonError: There is something else, or it cannot be written to.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(path, flags, 0o600)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return open(fd, "ab")
+        os.close(fd)
+        reason = "it is no plain file"
+    except OSError as error:
+        reason = str(error.strerror)
+    raise TektonError(f"{path} cannot be written: {reason}", f"remove it: `rm {path}`")
 
 
 def _greeting(said: Any) -> tuple[int, frozenset[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,11 +43,10 @@ def test_man_takes_it_without_a_warning(page: Path, columns: int) -> None:
     assert "NAME" in shown
 
 
-@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
 @pytest.mark.parametrize("page", MANUALS, ids=name_of)
 def test_mandoc_takes_it_without_a_warning(page: Path) -> None:
     ran = subprocess.run(
-        ["mandoc", "-Tlint", "-Wwarning", str(page)], capture_output=True, text=True, check=False
+        [needed("mandoc"), "-Tlint", "-Wwarning", str(page)], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stdout) == (0, "")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from backends.errors import TektonError
 from terma.ptyhost import processes
+from terma.service.leftovers import end_leftovers
 from tests.programs import needed
 from tests.terma.ptyhost.ptyhost_process import id_of, wait_until
 
@@ -59,3 +63,19 @@ def test_ps_and_proc_agree(marked: int) -> None:
     found = {one.pid: one for one in processes._from_ps(processes._ask_ps())}
     assert found[marked].instance == MINE
     assert found[marked].session == os.getsid(marked)
+
+
+def test_a_part_of_the_processes_is_not_taken_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_it = os.open
+
+    def refuse(path: str, *rest: int, **more: Any) -> int:
+        if str(path).startswith("/proc/"):
+            raise OSError(errno.EMFILE, "no more files")
+        return open_it(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="no more files"):
+        processes.scan()
+    with pytest.raises(TektonError, match="cannot be looked at: no more files") as raised:
+        end_leftovers("nobody", 0)
+    assert raised.value.hint

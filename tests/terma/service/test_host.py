@@ -370,6 +370,16 @@ def test_one_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
     asyncio.run(main("status 9"))
 
 
+def test_what_lies_in_the_way_of_what_it_says_holds_nobody_up() -> None:
+    async def main() -> None:
+        with pytest.raises(TektonError, match=r"ptyhost\.out cannot be written") as raised:
+            await Host(find_paths()).start()
+        assert raised.value.hint
+
+    os.mkfifo(private_folder(find_paths().logs) / "ptyhost.out")
+    asyncio.run(main())
+
+
 def test_a_runtime_folder_of_others_is_not_trusted() -> None:
     paths = find_paths()
     private_folder(paths.runtime)
