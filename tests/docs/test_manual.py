@@ -46,7 +46,10 @@ def test_man_takes_it_without_a_warning(page: Path, columns: int) -> None:
 @pytest.mark.parametrize("page", MANUALS, ids=name_of)
 def test_mandoc_takes_it_without_a_warning(page: Path) -> None:
     ran = subprocess.run(
-        [needed("mandoc"), "-Tlint", "-Wwarning", str(page)], capture_output=True, text=True, check=False
+        [needed("mandoc"), "-Tlint", "-Wwarning", str(page)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode, ran.stdout) == (0, "")
 
