@@ -49,8 +49,9 @@ MAY_IMPORT = {
     "terma.service": (
         "backends.cleaning", "backends.config", "backends.database", "backends.errors",
         "backends.paths", "backends.personas", "backends.protocol", "backends.registry",
-        "backends.runtime", "backends.service", "terma.ptyhost.failure", "terma.ptyhost.frames",
-        "terma.ptyhost.processes", "terma.screen", "terma.service",
+        "backends.runtime", "backends.service", "terma.ptyhost.address", "terma.ptyhost.failure",
+        "terma.ptyhost.files", "terma.ptyhost.frames", "terma.ptyhost.processes",
+        "terma.screen", "terma.service",
     ),
 }  # fmt: skip
 """All that the rooms behind the sockets may import of ours."""

@@ -49,11 +49,10 @@ def ask(paths: Paths) -> Terminals | None:
 def host_pid(paths: Paths) -> int | None:
     """Return the pid of the process that holds the terminals, also of one that hangs.
 
-    It is known by its arguments: it has left the process that opened its socket, so that the
-    kernel names another one as the socket's peer.
+    It is known by its arguments, also where its socket is gone for a moment.
     """
     socket = os.fspath(paths.socket("ptyhost", is_ci=False))
-    if not os.path.lexists(socket):
+    if not any(map(os.path.lexists, (socket, f"{socket}.lock"))):
         return None
     import psutil
 

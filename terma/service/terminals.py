@@ -207,7 +207,12 @@ class Terminals:
 
     async def _adopt(self, hosted: Hosted) -> None:
         terminal = self.table.get(hosted.terminal)
+        if terminal is not None and terminal.pid == hosted.pid and hosted.exit is None:
+            await self.host.follow(terminal.id, terminal.end)  # only the line was down
+            return
         if terminal is None:
+            if await self._store.find_closed(hosted.terminal) is not None:
+                return  # an older ptyhost forgets nothing
             stored = stored_of(hosted.meta, hosted.terminal)
             if stored is None:
                 log.warning("ptyhost holds a terminal of somebody else: %s", hosted.terminal)
@@ -363,7 +368,10 @@ class Terminals:
         if not names:
             lost = TerminalState.LOST
             wanted = [one for one in self.table if one.activity.base.state is lost]
-        left = await asyncio.to_thread(survivors, [one.id for one in wanted])
+        try:
+            left = await asyncio.to_thread(survivors, [one.id for one in wanted])
+        except OSError as error:
+            raise TektonError(f"the processes cannot be looked at: {error.strerror}") from error
         restored: list[TerminalInfo] = []
         refused: list[NotRestored] = []
         for terminal in wanted:
