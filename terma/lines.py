@@ -49,7 +49,7 @@ class Lines:
                 yield clean_line(whole[1]).rstrip()
             else:
                 whole = _TOKEN.match(output, at)
-                assert whole  # it takes every character
+                assert whole  # it takes every character  # nosec B101
                 yield from self._take_in(whole)
             at = whole.end()
 

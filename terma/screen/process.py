@@ -101,7 +101,7 @@ class WorkerProcess:
 
     async def _end(self) -> None:
         """Kill what has closed its socket, or should, unless it ends by itself."""
-        assert self._watch is not None
+        assert self._watch is not None  # nosec B101
         done, _ = await asyncio.wait((self._watch,), timeout=_END_S)
         if not done:
             self._kill()
@@ -130,8 +130,8 @@ class WorkerProcess:
             raise await self._died()
 
     async def _exchange(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        assert self._reader is not None
-        assert self._writer is not None
+        assert self._reader is not None  # nosec B101
+        assert self._writer is not None  # nosec B101
         self._writer.write(wire.frame(head, data))
         await self._writer.drain()
         lengths = await self._reader.readexactly(wire.LENGTHS.size)
@@ -171,8 +171,8 @@ class WorkerProcess:
         return reason
 
     async def _died(self) -> WorkerDied:
-        assert self._watch is not None
-        assert self._process is not None
+        assert self._watch is not None  # nosec B101
+        assert self._process is not None  # nosec B101
         reason = await self._watch
         is_killed = self._process.returncode == -signal.SIGKILL and not self._is_hung
         return WorkerDied(reason, is_killed=is_killed)

@@ -148,7 +148,7 @@ class Worker:
     def _lines(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         terminal = self._terminals[head["id"]]
         renderer = terminal.renderer
-        assert renderer is not None
+        assert renderer is not None  # nosec B101
         found: list[Lines] = []
         start = 0
         for size, parts in itertools.groupby(head["parts"], lambda part: (part[2], part[3])):

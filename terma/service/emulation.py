@@ -151,7 +151,7 @@ class Emulation:
             WorkerDied: It died.
             EngineFailed: The engine raised, and the worker has dropped it.
         """
-        assert self._worker is not None
+        assert self._worker is not None  # nosec B101
         question = {"do": do, "id": self.terminal, **head}
         generation = 0 if do == "load" else self._generation
         answer, found = await self._worker.ask(question, data, generation)
