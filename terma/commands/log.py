@@ -65,7 +65,8 @@ def log(
 ) -> None:
     """terma log alice --grep error --since 1h: what alice has shown, line by line.
 
-    A closed terminal has a log, too, for as long as the configuration says.
+    A closed terminal has a log, too, for as long as the configuration says. Where --grep finds
+    nothing, the exit status is 1.
     """
     from backends.protocol.screens import ReadLines
 
@@ -86,8 +87,12 @@ def log(
     if follow:
         _follow(request, pattern, lines)
         return
+    found = False
     for group in _read(request):
         lines.show(group)
+        found = True
+    if grep is not None and not found:
+        raise typer.Exit(1)  # as grep(1) does
 
 
 def _compile(pattern: str, ignores_case: bool) -> re.Pattern[str]:

@@ -52,13 +52,18 @@ def test_lines_come_cleaned_and_all_of_them() -> None:
         (["--grep", "t[wh]", "-i"], ["Two error", "three"]),
         (["--tail", "2"], ["Two error", "three"]),
         (["-n", "1", "--grep", "e$"], ["three"]),
-        (["--grep", "none"], []),
     ],
 )
 def test_only_what_is_asked_for(arguments: list[str], lines: list[str]) -> None:
     ran = run("log", "alice", *arguments)
     assert ran.status == 0, ran.err
     assert ran.text.splitlines() == lines
+
+
+@pytest.mark.usefixtures("service")
+def test_a_pattern_that_is_nowhere_ends_as_grep_does() -> None:
+    ran = run("log", "alice", "--grep", "none")
+    assert (ran.status, ran.out, ran.err) == (1, b"", "")
 
 
 @pytest.mark.usefixtures("service")
