@@ -21,7 +21,7 @@ from terma.times import read_span, show_time
 
 if TYPE_CHECKING:
     from backends.protocol.screens import LogGroup, ReadLines
-    from terma.recorded import Frame
+    from terma.recording.recorded import Frame
 
 _SETTLED_S = 0.05
 """What was put out so long ago has its place and time in the log."""
@@ -152,7 +152,7 @@ def _read(request: ReadLines) -> Iterator[LogGroup]:
 
 def _follow(request: ReadLines, pattern: re.Pattern[str] | None, shown: _Lines) -> None:
     """Show the lines there are, then each as it is complete, until the terminal ends."""
-    from terma.recorded import read_frames
+    from terma.recording.recorded import read_frames
 
     parting = time.time() - _SETTLED_S
     offset = max(_end_of(request.name) - _RUN_UP, 0)
@@ -179,7 +179,7 @@ def _end_of(name: str) -> int:
 def _lines_of(frames: Iterator[Frame]) -> Iterator[LogGroup]:
     """Yield the lines of an output, each by itself, as they become complete."""
     from backends.protocol.screens import LogGroup
-    from terma.lines import Lines
+    from terma.recording.lines import Lines
 
     lines = Lines()
     at, end = 0.0, 0
@@ -192,7 +192,7 @@ def _lines_of(frames: Iterator[Frame]) -> Iterator[LogGroup]:
 
 
 def _pour(name: str, since: float | None, until: float | None, follows: bool, force: bool) -> None:
-    from terma.recorded import read_frames, telling_gaps
+    from terma.recording.recorded import read_frames, telling_gaps
 
     if sys.stdout.isatty() and not force:
         raise UsageError(

@@ -18,7 +18,7 @@ from backends.console import say
 from backends.errors import UsageError
 from terma.commands.log import Since, Until
 from terma.options import Debug, Name
-from terma.recorded import Frame, read_frames, telling_gaps
+from terma.recording.recorded import Frame, read_frames, telling_gaps
 from terma.times import read_span, show_time
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def export(
 
 
 def _cast(name: str, since: float | None, until: float | None) -> Parts:
-    from terma.asciicast import Cast
+    from terma.recording.asciicast import Cast
 
     info = _find(name)
     environment = {"TERM": "xterm-256color"}
@@ -121,7 +121,7 @@ def _opened(file: Path, force: bool) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    from terma.newfile import new_file
+    from terma.recording.newfile import new_file
 
     with new_file(file, force) as stream:
         yield stream
@@ -195,7 +195,7 @@ def replay(
 def _play(
     name: str, first: Frame, frames: Iterator[Frame], speed: float, idle_limit: float
 ) -> None:
-    from terma.replay import Pace, Player
+    from terma.recording.replay import Pace, Player
 
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
     if first.columns > columns or first.rows > rows:
@@ -217,7 +217,7 @@ def _play(
 
 
 def _pour(frames: Iterator[Frame]) -> None:
-    from terma.harmless import Harmless
+    from terma.recording.harmless import Harmless
 
     harmless = Harmless()
     for frame in telling_gaps(frames, say):

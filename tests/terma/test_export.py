@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from backends.errors import StorageError
-from terma.newfile import new_file
+from terma.recording.newfile import new_file
 from terma.times import show_time
 from tests.terma.recordings import TERMA, Person, Recordings, now, recordings
 from tests.terma.scripted import run

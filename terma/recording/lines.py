@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from backends.cleaning import clean_line
 from backends.console import cells
-from terma.harmless import Harmless
+from terma.recording.harmless import Harmless
 
 _ALTERNATE = {
     (mode, final): f"\x1b[?1049{final}" for mode in ("47", "1047", "1049") for final in "hl"

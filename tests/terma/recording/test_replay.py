@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from terma.replay import Pace
+from terma.recording.replay import Pace
 from terma.screen.ghostty import GhosttyEngine
 from terma.times import show_time
 from tests.terma.recordings import Person, Recordings, now, recordings

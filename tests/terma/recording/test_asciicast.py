@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terma.asciicast import Cast
+from terma.recording.asciicast import Cast
 from tests.programs import needed
 from tests.scenarios.terminal import Terminal
 

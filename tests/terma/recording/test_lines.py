@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terma.lines import Lines
+from terma.recording.lines import Lines
 
 
 def lines(*pieces: bytes, columns: int = 80) -> list[str]:

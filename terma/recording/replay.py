@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from backends.cleaning import clean_line
-from terma.harmless import ENTER, LEAVE, Harmless
-from terma.recorded import Frame
+from terma.recording.harmless import ENTER, LEAVE, Harmless
+from terma.recording.recorded import Frame
 from terma.stage import QUIT, Incoming, Stage
 from terma.times import show_time
 

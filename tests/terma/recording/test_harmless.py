@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terma.harmless import ENTER, LEAVE, MAX_STRING, Harmless
+from terma.recording.harmless import ENTER, LEAVE, MAX_STRING, Harmless
 
 
 def shown(*pieces: bytes) -> bytes:

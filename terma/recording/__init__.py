@@ -1,0 +1,1 @@
+"""What terminals have shown: read, played, and written to files."""
