@@ -113,7 +113,7 @@ def start(
     if not os.path.isdir(folder):
         raise NotFound(f"there is no folder {folder!r}")
     try:
-        return subprocess.Popen(  # nosec B607 - as the user finds it
+        return subprocess.Popen(  # nosec B607
             ["git", "-C", folder, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
