@@ -219,12 +219,12 @@ def test_a_slip_is_told_and_nothing_is_asked(
 
 
 def test_a_current_folder_that_is_gone(terma: OpeningTerma, tmp_path: Path) -> None:
-    line = "import os, sys; os.rmdir(os.getcwd()); from terma.cli import main; main()"
+    line = "import os; os.rmdir(os.getcwd()); from terma.cli import main; main()"
     gone = tmp_path / "gone"
     for cwd, status in [((), 3), (("--cwd", "/"), 0)]:
         gone.mkdir()
         ran = subprocess.run(
-            [sys.executable, "-c", line, "new", "alice", *cwd], cwd=gone, capture_output=True,
+            [sys.executable, "-P", "-c", line, "new", "alice", *cwd], cwd=gone, capture_output=True,
             stdin=subprocess.DEVNULL, check=False, timeout=20,
         )  # fmt: skip
         assert ran.returncode == status

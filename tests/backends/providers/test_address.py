@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 
@@ -107,7 +108,8 @@ def answer_once(reply: bytes) -> str:
     def serve() -> None:
         with listener, listener.accept()[0] as connection:
             connection.recv(65536)
-            connection.sendall(reply)
+            with contextlib.suppress(ConnectionError):  # the client may have enough of it
+                connection.sendall(reply)
 
     threading.Thread(target=serve, daemon=True).start()
     return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -267,7 +267,8 @@ def test_following_where_nothing_is_kept_begins_at_the_oldest(run: Run) -> None:
 
 def test_another_hub_goes_on_where_the_first_one_was(run: Run, tmp_path: Path) -> None:
     async def test(host: Host, owner: Owner) -> None:
-        await host.open(opening(A, "sh", "-c", "seq 20000; exec cat", log=tmp_path))
+        program = "stty -echo; seq 10000; read go; seq 10001 20000; exec cat"
+        await host.open(opening(A, "sh", "-c", program, log=tmp_path))
         await host.follow(A, 0)
         await wait_until(lambda: len(owner.output.get(A, b"")) > 1000)
         await host.disconnect()
@@ -277,6 +278,7 @@ def test_another_hub_goes_on_where_the_first_one_was(run: Run, tmp_path: Path) -
         again = Owner(second)
         await second.start()
         assert await second.follow(A, len(first)) == len(first)
+        await second.write(A, b"\n")
         await wait_until(lambda: again.output.get(A, b"").endswith(b"20000\r\n"))
         whole = b"".join(b"%d\r\n" % number for number in range(1, 20_001))
         assert first + again.output[A] == whole
