@@ -10,6 +10,9 @@ from backends.protocol.rows import Screen
 Rows = Sequence[tuple[str, bool]]
 """Rows as text, each with whether it goes on in the next; no blanks at the end of a line."""
 
+MAX_ANSWERS = 1 << 16
+"""Bytes after which an engine takes no further answer in, until it is asked for them."""
+
 
 class ScreenEngine(Protocol):
     """One terminal's screen. It lives in a worker process, which hostile output may kill."""
@@ -18,6 +21,9 @@ class ScreenEngine(Protocol):
 
     def feed(self, data: bytes) -> None:
         """Take the next output; it may end anywhere, within a character too."""
+
+    def answers(self) -> bytes:
+        """Return what the terminal has answered its program since the last call."""
 
     def resize(self, columns: int, rows: int) -> None:
         """Take another size."""

@@ -16,6 +16,7 @@ from wcwidth import wcwidth
 from backends.cleaning import clean_line
 from backends.protocol.rows import Screen
 from terma.screen import paint
+from terma.screen.base import MAX_ANSWERS
 from terma.screen.look import PLAIN, UNDERLINES, CellRow, Look, joined
 
 _PENDING_CHARACTERS = 1 << 20
@@ -43,6 +44,31 @@ _MAX_CLUSTER = 32
 """Characters of a cell; what more is put on top of each other, nobody can read."""
 
 
+class _Host:
+    """The line to the program: it takes answers."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.answers = bytearray()
+
+    def write(self, data: str) -> int:
+        """Take an answer."""
+        return self.write_bytes(data.encode())
+
+    def write_bytes(self, data: bytes) -> int:
+        """Take an answer."""
+        if len(self.answers) < MAX_ANSWERS:
+            self.answers += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Have nothing to do."""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Have nothing to do: the size comes from there."""
+
+
 class BitttyEngine:
     """A board of bittty with the rows that leave it at its top."""
 
@@ -56,6 +82,8 @@ class BitttyEngine:
         self._size = (columns, rows)
         self._board = Board(width=columns, height=rows, model=_MODEL)
         self._board.attach_display(self)
+        self._host = _Host()
+        self._board.host.attach(self._host)
         _join_marks(self._board.blitter)
 
     def close(self) -> None:
@@ -79,6 +107,12 @@ class BitttyEngine:
         if (self._board.width, self._board.height) != self._size:
             self._board.resize(*self._size)  # the size is the terminal's, not its program's
         self._compact()
+
+    def answers(self) -> bytes:
+        """Return what the terminal has answered its program since the last call."""
+        answers = bytes(self._host.answers)
+        self._host.answers.clear()
+        return answers
 
     def resize(self, columns: int, rows: int) -> None:
         """Take another size; the lines on the primary screen are wrapped anew."""
@@ -203,7 +237,7 @@ class BitttyEngine:
         engine.feed(b"\r\n" * max(0, min(missing, self._above.maxlen or 0)))
         engine.feed(painted)
         self._board, self._above, self._new = engine._board, engine._above, 0
-        self._size = (columns, rows)
+        self._size, self._host = (columns, rows), engine._host
         self._board.attach_display(self)
 
     # -- the board's own values --------------------------------------------------------------

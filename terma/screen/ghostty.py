@@ -11,6 +11,7 @@ from backends.cleaning import clean_line
 from backends.protocol.rows import Screen
 from terma.screen import ghostty_calls as calls
 from terma.screen import paint
+from terma.screen.base import MAX_ANSWERS
 from terma.screen.ghostty_calls import allocated, check, ffi, init_sized, lib
 from terma.screen.ghostty_cells import Cells
 from terma.screen.ghostty_texts import Texts
@@ -19,6 +20,9 @@ _PENDING_BYTES = 1 << 20
 """How long an unfinished sequence may be and still be in a dump."""
 
 _SCROLLBACK_BYTES = 256 << 20
+
+_CELL = (8, 16)
+"""Pixels of a cell, for who asks."""
 
 _SHAPES = {1: (1, 2), 2: (3, 4), 0: (5, 6), 3: (1, 2)}
 """DECSCUSR by the engine's number of a cursor's shape: blinking, steady."""
@@ -52,6 +56,8 @@ class GhosttyEngine:
         self._has_links = False
         self._behind: paint.Picture | None = None
         self._held = b""  # the start of what may be a switch to the alternate screen
+        self._answers = bytearray()
+        self._callbacks = _callbacks(self._answers)
         handle = ffi.new("GhosttyTerminal*")
         check(lib.ghostty_terminal_new(ffi.NULL, handle, columns, rows), "new terminal")
         self._terminal = handle[0]
@@ -87,6 +93,12 @@ class GhosttyEngine:
     def _write(self, data: bytes) -> None:
         lib.ghostty_terminal_vt_write(self._terminal, data, len(data))
 
+    def answers(self) -> bytes:
+        """Return what the terminal has answered its program since the last call."""
+        answers = bytes(self._answers)
+        self._answers.clear()
+        return answers
+
     def resize(self, columns: int, rows: int) -> None:
         """Take another size; the lines of the primary screen are wrapped anew."""
         if self._behind is not None and self._is_alternate():
@@ -99,7 +111,7 @@ class GhosttyEngine:
         self._take_size()
 
     def _take_size(self) -> None:
-        check(lib.ghostty_terminal_resize(self._terminal, *self._size, 8, 16), "resize")
+        check(lib.ghostty_terminal_resize(self._terminal, *self._size, *_CELL), "resize")
 
     def show(self, scrollback: int = 0) -> Screen:
         """Return what is shown, with so many of the rows above."""
@@ -216,6 +228,7 @@ class GhosttyEngine:
         self._terminal, self._has_links = engine._terminal, engine._has_links
         self._cells, self._texts = engine._cells, engine._texts
         self._behind, self._held, self._size = engine._behind, engine._held, engine._size
+        self._answers, self._callbacks = engine._answers, engine._callbacks
 
     # -- the terminal's own values -----------------------------------------------------------
 
@@ -228,6 +241,9 @@ class GhosttyEngine:
         ):
             key = getattr(lib, f"GHOSTTY_TERMINAL_OPT_{option}")
             check(lib.ghostty_terminal_set(self._terminal, key, ffi.new(f"{kind}*", value)), option)
+        for option, callback in self._callbacks.items():
+            key = getattr(lib, f"GHOSTTY_TERMINAL_OPT_{option}")
+            check(lib.ghostty_terminal_set(self._terminal, key, callback), option)
 
     def _get(self, name: str, kind: str = "uint16_t") -> Any:
         return calls.get(self._terminal, name, kind)
@@ -298,6 +314,24 @@ class GhosttyEngine:
             cursor=paint.Place(column=column, row=row, last=last),
             keyboard=self._get("kitty_keyboard_flags", "uint8_t"),
         )
+
+
+def _callbacks(answers: bytearray) -> dict[str, Any]:
+    """Return what the library calls to answer a program; they must live as long as the terminal."""
+
+    def answer(terminal: Any, user: Any, data: Any, size: int) -> None:
+        if len(answers) < MAX_ANSWERS:
+            answers.extend(ffi.buffer(data, size))
+
+    def size(terminal: Any, user: Any, found: Any) -> bool:
+        found.columns, found.rows = (calls.get(terminal, name) for name in ("cols", "rows"))
+        found.cell_width, found.cell_height = _CELL
+        return True
+
+    return {
+        "WRITE_PTY": ffi.callback("GhosttyTerminalWritePtyFn", answer),
+        "SIZE": ffi.callback("GhosttyTerminalSizeFn", size),
+    }
 
 
 def _pair(found: re.Match[bytes] | None) -> tuple[int, int] | None:

@@ -97,13 +97,20 @@ class Worker:
         return {"engine": engine.NAME}, b""
 
     def _feed(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Read output; return what the terminal answers to that from `asked` on."""
         terminal = self._terminals[head["id"]]
+        engine, asked = terminal.engine, head["asked"]
         start = 0
         for columns, rows, length in head["parts"]:
             terminal.resize(columns, rows)
-            terminal.engine.feed(data[start : start + length])
-            start += length
-        return {}, b""
+            end = start + length
+            if start < asked:
+                engine.feed(data[start : min(asked, end)])
+                engine.answers()  # which were given when it came
+            if asked < end:
+                engine.feed(data[max(start, asked) : end])
+            start = end
+        return {}, engine.answers()
 
     def _show(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         screen = self._terminals[head["id"]].engine.show(head["scrollback"])

@@ -80,6 +80,8 @@ class Emulation:
         self.fed = 0
         self.kills = 0
         self.output_at = 0.0
+        self._asked: tuple[int, int] | None = None  # where questions begin and end
+        self._answers = bytearray()
         self._source = source
         self._scrollback = scrollback
         self._worker: WorkerProcess | None = None
@@ -141,6 +143,25 @@ class Emulation:
     def _clear(self) -> None:
         self._queue.clear()
         self._queued = 0
+
+    # -- what its program asks ---------------------------------------------------------------
+
+    def asked(self, begin: int, end: int) -> None:
+        """Note that there are questions between two offsets, which it should answer."""
+        self._asked = (self._asked[0] if self._asked else begin, end)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there are questions whose answers nobody has taken."""
+        return self._asked is not None
+
+    def take_answers(self) -> bytes:
+        """Return the answers to all that was asked until where the worker has read."""
+        if self._asked is not None and self._asked[1] <= self.fed:
+            self._asked = None
+        answers = bytes(self._answers)
+        self._answers.clear()
+        return answers
 
     # -- the worker --------------------------------------------------------------------------
 
@@ -215,8 +236,13 @@ class Emulation:
 
     async def _feed(self, parts: list[Part]) -> None:
         sizes = [(part.columns, part.rows, len(part.data)) for part in parts]
-        await self.ask("feed", b"".join(part.data for part in parts), parts=sizes)
+        data = b"".join(part.data for part in parts)
+        asked = max(self._asked[0] - parts[0].offset, 0) if self._asked else len(data)
+        _, answers = await self.ask("feed", data, parts=sizes, asked=asked)
+        self._answers += answers
         self.fed = max(self.fed, *(part.offset + len(part.data) for part in parts))
+        if self._asked is not None:
+            self._asked = (max(self._asked[0], self.fed), self._asked[1])
         self._size = (parts[-1].columns, parts[-1].rows)
 
     async def _load(self, worker: WorkerProcess) -> None:

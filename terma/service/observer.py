@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Callable
 
 from backends.service.base import Context
 from terma.service.marks import Mark, MarkKind
@@ -33,6 +34,8 @@ class Observer:
         self._table = table
         self._screens = screens
         self.is_stopping = False
+        self.on_question: Callable[[Terminal, int, int], None] = lambda terminal, begin, end: None
+        """Told of the offsets between which a program asks something that no window answers."""
 
     def publish(self, terminal: Terminal, word: str, **data: object) -> None:
         """Tell the bus of a terminal."""
@@ -46,7 +49,8 @@ class Observer:
     def attachment_changed(self, terminal: Terminal, word: str) -> None:
         """Tell that somebody has attached, or let go."""
         if terminal.last_typist not in terminal.attachments:
-            terminal.last_typist = None
+            typing = [id_ for id_, one in terminal.attachments.items() if not one.is_read_only]
+            terminal.last_typist = typing[-1] if typing else None
         self.publish(terminal, word, attached=len(terminal.attachments))
 
     # -- what ptyhost and the screens tell ---------------------------------------------------
@@ -61,6 +65,8 @@ class Observer:
             self._note(terminal, mark, is_news)
         terminal.end = offset + len(data)
         terminal.feed.put(offset, data)
+        if is_news and not terminal.last_typist and (asked := terminal.asking.find(data)):
+            self.on_question(terminal, offset + asked[0], offset + asked[1])
         self._screens.output(id_, offset, data)
         if is_news:
             self._has_output(terminal)

@@ -140,6 +140,15 @@ class Screens:
         """Take another size of a terminal."""
         self._known(terminal).resized(offset, columns, rows)
 
+    def asked(self, terminal: str, begin: int, end: int) -> None:
+        """Note that a program asks its terminal something between two offsets."""
+        self._known(terminal).asked(begin, end)
+
+    def is_asked(self, terminal: str) -> bool:
+        """Tell whether there are questions that `answers` has not returned the answers to."""
+        emulation = self._all.get(terminal)
+        return emulation is not None and emulation.is_asked
+
     async def forget(self, terminal: str) -> None:
         """Let go of a terminal that is closed, and of its snapshot."""
         emulation = self._all.pop(terminal, None)
@@ -185,6 +194,18 @@ class Screens:
             _, data = await emulation.ask("repaint")
             columns, rows = emulation.size
             return Repaint(emulation.fed, columns, rows, data)
+
+        return await self._look(self._known(terminal), look)
+
+    async def answers(self, terminal: str) -> bytes:
+        """Return what a terminal answers to what its program has asked.
+
+        Raises:
+            TektonError: Workers die of it again and again.
+        """
+
+        async def look(emulation: Emulation) -> bytes:
+            return emulation.take_answers()
 
         return await self._look(self._known(terminal), look)
 

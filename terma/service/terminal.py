@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from backends.protocol.terminals import TerminalInfo, TerminalState
 from terma.service.feed import Feed
 from terma.service.marks import MarkScanner
+from terma.service.questions import QuestionScanner
 from terma.service.state import Activity, Seen
 from terma.service.store import StoredTerminal
 
@@ -46,6 +47,7 @@ class Terminal:
     last_typist: str | None = None
     """The attachment whose size counts."""
     scanner: MarkScanner = field(default_factory=MarkScanner)
+    asking: QuestionScanner = field(default_factory=QuestionScanner)
     told_output_at: float = 0.0
     is_watched_for_quiet: bool = False
     is_closing: bool = False
@@ -77,7 +79,7 @@ class Terminal:
         self.active_at = at
         self.end = self.known_end = end
         self.activity = Activity(Seen(TerminalState.IDLE, "output", at))
-        self.scanner = MarkScanner()
+        self.scanner, self.asking = MarkScanner(), QuestionScanner()
         self.feed = Feed(end)
 
     def info(self, seen: Seen, unread: int, warning: str | None) -> TerminalInfo:

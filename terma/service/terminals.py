@@ -24,6 +24,7 @@ from backends.protocol.terminals import (
 from backends.runtime import check_name
 from backends.service.base import Context
 from terma.ptyhost.processes import survivors
+from terma.service.answering import Answering
 from terma.service.feed import Feed
 from terma.service.foreground import foreground_of
 from terma.service.host import Host, Hosted, Opening
@@ -84,6 +85,8 @@ class Terminals:
         self.screens = Screens(self, context.config.terma.workers, context.config.terma.scrollback)
         self.host = Host(context.paths)
         self.observer = Observer(context, self.table, self.screens)
+        self._answering = Answering(self.screens, self.host)
+        self.observer.on_question = self._answering.asked
         self.screens.on_warning = self.observer.on_warning
         self.host.on_output = self.observer.on_output
         self.host.on_size = self.observer.on_size
@@ -242,6 +245,7 @@ class Terminals:
             self._waiting.cancel()
         for terminal in self.table:
             terminal.feed.finish()
+        await self._answering.close()
         await self.screens.close()
         await self.host.disconnect()
 

@@ -348,6 +348,32 @@ def test_a_reader_looks_on_and_types_nothing(place: Place) -> None:
     detach(window)
 
 
+ASKING = r"""
+stty raw -echo min 0 time 20
+printf 'asked\033[6n'
+read -r -d R answer
+stty sane
+printf 'told %q\n' "${answer#*[}"
+"""
+
+
+def test_a_program_is_answered_once_by_the_window_or_by_its_screen(place: Place) -> None:
+    name = place.open("bash", "--norc", "-c", f"{ASKING} exec cat")
+    wait_for(lambda: "told 1\\;6" in place.screen(name), "no answer though nobody is attached")
+    reader = place.open("bash", "--norc", "-c", f"read x; {ASKING} exec cat")
+    window = place.attach(reader, "--read-only", text="")
+    assert place.terma("send", reader, "--enter", "go") == 0
+    wait_for(lambda: "told 2\\;6" in place.screen(reader), "no answer beside one who looks on")
+    detach(window)
+    asked = place.open("bash", "--norc", "-c", f"read x; {ASKING} exec cat")
+    typing = place.attach(asked, text="")
+    typing.type("\r")
+    typing.wait_text("asked")
+    typing.type("\x1b[9;9R")
+    typing.wait_text("told 9\\;9")
+    detach(typing)
+
+
 def test_a_status_line_tells_of_the_terminal(place: Place) -> None:
     name = place.open()
     window = place.attach(name, "--status", rows=12)

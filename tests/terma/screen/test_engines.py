@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import random
+import re
 from typing import Any
 
 import pytest
 
 from backends.protocol.screens import Screen
-from terma.screen.base import ScreenEngine
+from terma.screen.base import MAX_ANSWERS, ScreenEngine
 from terma.screen.bittty import BitttyEngine
 from terma.screen.ghostty import GhosttyEngine
 from tests.terma.screen.recorded import ENGINES, PROGRAMS, mutated, recording
@@ -243,3 +245,39 @@ def test_lines_above_keep_links_and_what_goes_on() -> None:
     assert above == source.show(scrollback=99).scrollback
     assert above[0].runs[0].link == "http://a.example"
     assert above[1].wraps
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_what_a_program_asks_is_answered(kind: type[Any]) -> None:
+    engine = fed(kind, b"text\x1b[3;7H\x1b[?2004h\x1b[6n\x1b[5n")
+    assert engine.answers() == b"\x1b[3;7R\x1b[0n"
+    assert engine.answers() == b""
+    engine.feed(b"\x1b[?2004$")
+    assert engine.answers() == b""
+    engine.feed(b"p")
+    assert engine.answers() == b"\x1b[?2004;1$y"
+    engine.resize(100, 30)
+    engine.answers()
+    engine.feed(b"\x1b[18t")
+    assert engine.answers() == b"\x1b[8;30;100t"
+    engine.feed(b"\x1b[c")
+    assert re.fullmatch(rb"\x1b\[\?[\d;]+c", engine.answers())
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_a_state_that_was_loaded_answers_from_there(kind: type[Any]) -> None:
+    state = fed(kind, b"asked before\x1b[6n\x1b[9;9H\x1b[6").dump()
+    engine = kind(80, 24, 500)
+    engine.load(state)
+    gc.collect()
+    assert engine.answers() == b""
+    engine.feed(b"n")
+    assert engine.answers() == b"\x1b[9;9R"
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_of_many_answers_only_so_many_are_kept(kind: type[Any]) -> None:
+    engine = fed(kind, b"\x1b[5n" * 50_000)
+    assert MAX_ANSWERS <= len(engine.answers()) < MAX_ANSWERS + 100
+    engine.feed(b"\x1b[5n")
+    assert engine.answers() == b"\x1b[0n"

@@ -164,6 +164,43 @@ def test_nothing_is_emulated_until_somebody_looks(tmp_path: Path) -> None:
     on_stage(tmp_path, play)
 
 
+def test_what_was_asked_before_is_not_answered_again(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"old \x1b[6n question\r\n")
+        assert not stage.screens.is_asked("one")
+        stage.put("one", b"new \x1b[6n one\r\n")
+        stage.screens.asked("one", 20, 24)
+        stage.put("one", b"then \x1b[6n another\r\n")
+        stage.screens.asked("one", 35, 39)
+        assert stage.screens.is_asked("one")
+        assert await stage.screens.answers("one") == b"\x1b[2;5R\x1b[3;6R"
+        assert not stage.screens.is_asked("one")
+        assert await stage.screens.answers("one") == b""
+        stage.put("one", b"\x1b[6n")  # which nobody is told of: a window has answered
+        await stage.screens.show("one")
+        stage.put("one", b"\x1b[5n")
+        stage.screens.asked("one", 51, 55)
+        await stage.screens.show("one")
+        assert await stage.screens.answers("one") == b"\x1b[0n"
+
+    on_stage(tmp_path, play)
+
+
+def test_a_worker_that_dies_answers_once(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"\x1b[6n")
+        stage.screens.asked("one", 0, 4)
+        assert await stage.screens.answers("one") == b"\x1b[1;1R"
+        os.kill(stage.pids[0], signal.SIGKILL)
+        stage.put("one", b"\r\n\x1b[6n")
+        stage.screens.asked("one", 6, 10)
+        assert await stage.screens.answers("one") == b"\x1b[2;1R"
+
+    on_stage(tmp_path, play)
+
+
 def test_workers_are_there_with_the_first_terminal_and_before_anybody_looks(
     tmp_path: Path,
 ) -> None:
