@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from backends.errors import TektonError, UsageError
+from backends.runtime import MAX_NAME
 from terma.service.directory import NameOfClosed, find_terminal
 from terma.service.terminal import Terminal
 
@@ -59,6 +61,13 @@ class Table:
     def remove(self, terminal: Terminal) -> None:
         """Take a terminal out, if it is in."""
         self._all.pop(terminal.id, None)
+
+    def name_like(self, name: str) -> str:
+        """Return a name, or one that begins like it and that no terminal has."""
+        taken = {one.name for one in self._all.values()} | self.opening
+        begin = name[: MAX_NAME - 4].rstrip("-")
+        others = (f"{begin}-{number}" for number in itertools.count(2))
+        return next(one for one in itertools.chain((name,), others) if one not in taken)
 
     def free(self, name: str) -> str:
         """Return a name if no terminal has it, or is about to.

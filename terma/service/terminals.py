@@ -7,11 +7,12 @@ import dataclasses
 import logging
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
-from backends.errors import ConnectionLost, NotFound, TektonError, UsageError
+from backends.errors import ConnectionLost, NotFound, TektonError, TimedOut, UsageError
 from backends.paths import private_folder
 from backends.protocol.terminals import (
     Closed,
@@ -56,6 +57,8 @@ from terma.service.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 GRACE_S = 2.0
 """How long what runs in a terminal may take to end before it is killed."""
 
@@ -80,6 +83,7 @@ class Terminals:
         self.trouble: str | None = None
         """Why ptyhost cannot be reached, though it may be there."""
         self._waiting: asyncio.Task[None] | None = None
+        self._joining = asyncio.Lock()
         self.on_end: Callable[[Terminal], None] = lambda terminal: None
         """Called once nothing runs in a terminal any more."""
         self.screens = Screens(self, context.config.terma.workers, context.config.terma.scrollback)
@@ -122,18 +126,31 @@ class Terminals:
         return terminal.info(seen, unread.get(terminal.id, 0), self.screens.warning(terminal.id))
 
     async def _hosted(self) -> list[Hosted]:
-        if not self.host.pid:
-            return []
+        """Ask ptyhost what it holds, for what may be told without that, too."""
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                found = await self.host.list()
+            found = await self._list() if self.host.pid else []
         except ConnectionLost:
             return []  # `on_lost` tells it
-        except TimeoutError:
-            self.trouble = f"ptyhost (pid {self.host.pid}) does not answer"
+        except TimedOut as error:
+            self.trouble = error.message
             return []
         self.trouble = None
         return found
+
+    async def _list(self) -> list[Hosted]:
+        """Ask ptyhost what it holds.
+
+        Raises:
+            TimedOut: It says nothing, which is no answer.
+            ConnectionLost: It has hung up.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self.host.list()
+        except TimeoutError as error:
+            raise TimedOut(
+                f"ptyhost (pid {self.host.pid}) does not answer", "`tekton status` shows its state"
+            ) from error
 
     # -- the source of screens ---------------------------------------------------------------
 
@@ -185,7 +202,8 @@ class Terminals:
         for terminal in self.table:
             if terminal.activity.base.state is not TerminalState.EXITED:
                 terminal.end_as(TerminalState.LOST, self.now(), error.message)
-        self._waiting = asyncio.create_task(self._try_again())
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.create_task(self._try_again())
 
     async def _try_again(self) -> None:
         while True:
@@ -199,14 +217,21 @@ class Terminals:
                 return
 
     async def _join(self, why_not: str) -> None:
-        """Take up what ptyhost holds; what it does not hold has exited, or is lost."""
-        hosted = await self._hosted() if await self.host.connect() else []
-        for one in hosted:
-            await self._adopt(one)
-        held = {one.terminal for one in hosted}
-        for terminal in self.table:
-            if terminal.id not in held and terminal.activity.base.state is not TerminalState.EXITED:
-                await self._lose(terminal, why_not)
+        """Take up what ptyhost holds; what it does not hold has exited, or is lost.
+
+        Raises:
+            TektonError: It cannot be asked.
+        """
+        async with self._joining:
+            hosted = await self._list() if await self.host.connect() else []
+            for one in hosted:
+                await self._adopt(one)
+            held = {one.terminal for one in hosted}
+            for terminal in self.table:
+                has_ended = terminal.activity.base.state is TerminalState.EXITED
+                is_coming = terminal.name in self.table.opening
+                if terminal.id not in held and not (has_ended or is_coming):
+                    await self._lose(terminal, why_not)
 
     async def _adopt(self, hosted: Hosted) -> None:
         terminal = self.table.get(hosted.terminal)
@@ -220,13 +245,16 @@ class Terminals:
             if stored is None:
                 log.warning("ptyhost holds a terminal of somebody else: %s", hosted.terminal)
                 return
-            await self._store.save(stored)
+            stored = dataclasses.replace(stored, name=self.table.name_like(stored.name))
             terminal = self.table.add(Terminal(stored, Activity(_starting(0.0)), Feed(0)))
-        stored = dataclasses.replace(terminal.stored, columns=hosted.columns, rows=hosted.rows)
+            await self._store_found(terminal)
+        stored = terminal.stored
+        terminal.stored = dataclasses.replace(stored, columns=hosted.columns, rows=hosted.rows)
         if hosted.exit is None and stored.ended_at is not None:  # it was lost, and is found again
-            stored = dataclasses.replace(stored, ended_at=None, exit_status=None, reason=None)
-            await self._store.save(stored)
-        terminal.stored = stored
+            terminal.stored = dataclasses.replace(
+                terminal.stored, ended_at=None, exit_status=None, reason=None
+            )
+            await self._store_found(terminal)
         terminal.log_error = hosted.log_error
         terminal.oldest = hosted.oldest
         terminal.begin(hosted.pid, hosted.active_at, hosted.end)
@@ -237,6 +265,13 @@ class Terminals:
             return
         begin = max(hosted.oldest, hosted.end - _TAIL)
         await self.host.follow(terminal.id, begin)
+
+    async def _store_found(self, terminal: Terminal) -> None:
+        """Store a terminal that runs; where that fails it runs all the same."""
+        try:
+            await self._store.save(terminal.stored)
+        except TektonError as error:
+            log.error("%s is not stored: %s", terminal.name, error.message)
 
     async def stop(self) -> None:
         """Let go of everything; the terminals go on."""
@@ -261,12 +296,24 @@ class Terminals:
         """
         name = self._free(check_name(request.name, "terminal"))
         self.table.opening.add(name)
+        return await self._to_the_end(self._open(name, request))
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something whole, though the one who asked for it may be gone before."""
+        task = asyncio.ensure_future(work)
         try:
-            return await self._open(name, request)
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._context.background(_ended(task))
+            raise
+
+    async def _open(self, name: str, request: OpenTerminal) -> Terminal:
+        try:
+            return await self._open_as(name, request)
         finally:
             self.table.opening.discard(name)
 
-    async def _open(self, name: str, request: OpenTerminal) -> Terminal:
+    async def _open_as(self, name: str, request: OpenTerminal) -> Terminal:
         check_size(request.columns, request.rows)
         if not request.command:
             raise UsageError("no program is named", "`terma new NAME` runs a shell")
@@ -296,11 +343,15 @@ class Terminals:
         self.table.add(terminal)
         try:
             await self._run(terminal, request.environment)
-        except BaseException:
+            await self._store.save(stored)
+        except Exception:
+            terminal.is_closing = True
+            with suppress(TektonError):  # what has happened before is worse
+                await self._end(terminal, 0)
             self.table.remove(terminal)
+            await self.screens.forget(terminal.id)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
-        await self._store.save(stored)
         self.observer.publish(terminal, "opened", id=stored.id, kind=stored.kind, pid=terminal.pid)
         return terminal
 
@@ -329,16 +380,24 @@ class Terminals:
 
     async def close(self, terminal: Terminal) -> Closed:
         """End all that runs in a terminal and free its name; its log is left."""
+        return await self._to_the_end(self._close(terminal))
+
+    async def _close(self, terminal: Terminal) -> Closed:
         terminal.is_closing = True
         try:
-            ended, left = await self._end(terminal)
+            ended, left = await self._end(terminal, GRACE_S)
         finally:
             terminal.is_closing = False
         now = self.now()
         closed = dataclasses.replace(
             terminal.stored, closed_at=now, ended_at=terminal.stored.ended_at or now
         )
-        await self._store.save(closed)
+        try:
+            await self._store.save(closed)
+        except TektonError:
+            terminal.end_as(TerminalState.EXITED, now, "closed, but that could not be stored")
+            self.on_end(terminal)
+            raise
         terminal.stored = closed
         self.table.remove(terminal)
         terminal.end_as(TerminalState.CLOSED, now, None)
@@ -346,14 +405,14 @@ class Terminals:
         self.observer.publish(terminal, "closed", ended=ended)
         return Closed(name=terminal.name, ended=ended, left=left)
 
-    async def _end(self, terminal: Terminal) -> tuple[int, tuple[int, ...]]:
+    async def _end(self, terminal: Terminal, grace_s: float) -> tuple[int, tuple[int, ...]]:
         """End all processes of a terminal, also where ptyhost does not hold it any more."""
         if self.host.pid:
             with suppress(NotFound):
-                found = await self.host.close(terminal.id, GRACE_S)
+                found = await self.host.close(terminal.id, grace_s)
                 await self.host.forget(terminal.id)
                 return found.ended, found.left
-        return await asyncio.to_thread(end_leftovers, terminal.id, GRACE_S)
+        return await asyncio.to_thread(end_leftovers, terminal.id, grace_s)
 
     async def restore(self, names: Sequence[str], environment: str, is_forced: bool) -> Restored:
         """Run anew what was lost, or what is named.
@@ -376,6 +435,15 @@ class Terminals:
             left = await asyncio.to_thread(survivors, [one.id for one in wanted])
         except OSError as error:
             raise TektonError(f"the processes cannot be looked at: {error.strerror}") from error
+        return await self._to_the_end(self._restore(wanted, left, environment, is_forced))
+
+    async def _restore(
+        self,
+        wanted: Sequence[Terminal],
+        left: dict[str, list[int]],
+        environment: str,
+        is_forced: bool,
+    ) -> Restored:
         restored: list[TerminalInfo] = []
         refused: list[NotRestored] = []
         for terminal in wanted:
@@ -512,6 +580,14 @@ class Terminals:
             written = self.log_of(terminal.id)
             terminal.oldest, terminal.end = written.oldest, written.end
         self.screens.opened(terminal.id, terminal.stored.columns, terminal.stored.rows)
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait for something that nobody waits for any more."""
+    try:
+        await task
+    except TektonError as error:
+        log.warning("nobody heard of this: %s", error.message)
 
 
 def _starting(at: float) -> Seen:
