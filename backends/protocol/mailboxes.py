@@ -169,7 +169,8 @@ class Deliveries:
 class FollowMessage(Request[Deliveries]):
     """Ask how a message stands; with `waits`, until everybody has answered or it has expired.
 
-    While it waits, each recipient's message comes as a chunk when its state changes.
+    While it waits, each recipient's message comes as a chunk when its state changes. Replies that
+    came so stay open in the mailbox until `TakeAnswers`.
     """
 
     METHOD = "message.follow"
@@ -180,3 +181,19 @@ class FollowMessage(Request[Deliveries]):
 
     id: str
     waits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeAnswers(Request[Ack]):
+    """Take the replies to a message out of one's own mailbox: whoever waited for them has them.
+
+    `of` are the recipients whose replies are meant, by name.
+    """
+
+    METHOD = "message.take"
+    IS_LOCAL = True
+    SERVICE = "terma"
+    RESULT = Ack
+
+    id: str
+    of: tuple[str, ...]

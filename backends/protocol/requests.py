@@ -21,6 +21,7 @@ from backends.protocol.mailboxes import (
     ReadInbox,
     ReplyMessage,
     SendMessage,
+    TakeAnswers,
     WatchInbox,
 )
 from backends.protocol.messages import (
@@ -56,7 +57,7 @@ REQUESTS: dict[str, type[Request[Any]]] = {
         Measure, OpenTerminal, ListTerminals, AttachTerminal, WriteTerminal, ResizeTerminal,
         SignalTerminal, RenameTerminal, ChangeRoles, CloseTerminal, RestoreTerminals, ShowScreen,
         WatchScreen, ReadLog, ReadLines, SendMessage, ReadInbox, WatchInbox, AcknowledgeMessages,
-        ReplyMessage, FollowMessage, WhoAmI,
+        ReplyMessage, FollowMessage, TakeAnswers, WhoAmI,
     )
 }  # fmt: skip
 """Every request by its method."""

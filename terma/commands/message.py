@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from backends.protocol.mailboxes import (
     Message,
     MessageState,
     SendMessage,
+    TakeAnswers,
 )
 from terma.options import Debug
 
@@ -79,6 +81,7 @@ def message(
     make test | terma message @review,bob "the tests say"
     answer=$(terma message alice --wait --timeout 60 "which branch?")
 
+    Without a text, standard input is read; at a terminal you are asked for it, and Ctrl-D ends it.
     A message is safe on the disk when this returns. Nothing is typed into the terminal: its shell
     tells of the message before the next prompt, and `terma inbox`, in there, shows it.
     """  # noqa: D301  # the mark keeps a paragraph's lines
@@ -198,7 +201,8 @@ def _wait(sent: Sent, timeout_s: float | None, as_json: bool, quiet: bool) -> No
         say(_stays(sent.id))
         raise
     if as_json:
-        print(json.dumps(schema.encode(found), indent=1))
+        print(json.dumps(schema.encode(found), indent=1), flush=True)
+        _take(found)
     missing = [one for one in found.messages if one.state is not MessageState.ANSWERED]
     if is_late and missing:
         told = "; ".join(_standing(one, time.time()) for one in missing)
@@ -227,6 +231,7 @@ async def _follow(sent: Sent, timeout_s: float | None, streams: bool) -> tuple[D
                             if streams and is_new and item.state is MessageState.ANSWERED:
                                 _print(item, is_alone=len(sent.recipients) == 1)
                                 printed.add(item.recipient)
+                                await tekton.call(TakeAnswers(id=sent.id, of=(item.recipient,)))
                     except CannotConnect:
                         if not is_told:
                             say("the hub is gone; waiting for it (`tekton up` starts it)")
@@ -240,6 +245,16 @@ async def _follow(sent: Sent, timeout_s: float | None, streams: bool) -> tuple[D
 def _print(message: Message, is_alone: bool) -> None:
     text = clean(message.answer or "").removesuffix("\n")
     print(text if is_alone else f"{message.recipient}: {text}", flush=True)
+
+
+def _take(found: Deliveries) -> None:
+    """Take the replies that were printed out of the mailbox; without a hub they stay in it."""
+    from backends.client.blocking import BlockingTekton
+
+    answered = MessageState.ANSWERED
+    of = tuple(one.recipient for one in found.messages if one.state is answered)
+    with suppress(CannotConnect), BlockingTekton(is_local=True) as tekton:
+        tekton.call(TakeAnswers(id=found.id, of=of))
 
 
 def _stays(id_: str) -> str:

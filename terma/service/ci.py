@@ -69,7 +69,7 @@ class TerminalCI(CIService):
                 f"`terma attach {self.name}` shows what runs there",
             )
         yield found.answer
-        await self._mailboxes.take_answers(sender, sent.id)
+        await self._mailboxes.take_answers(sender, sent.id, [self._terminal.id])
         yield Finished(model=model)
 
     @property

@@ -153,22 +153,12 @@ def post(letter: Letter, mailboxes: Sequence[str], connection: Connection) -> Po
         UsageError: Another message has its id.
         MailboxFull: One of them takes no more; nobody gets it then.
     """
-    addressed = json.dumps(sorted({canonical(word) for word in letter.addressed}))
-    if letter.id is not None:
-        query = select(messages).where(messages.c.id == letter.id)
-        if known := connection.execute(query).first():
-            if (known.sender, known.text, known.addressed) != (
-                letter.sender,
-                letter.text,
-                addressed,
-            ):
-                hint = "leave `--id` out, or give another one"
-                raise UsageError(f"another message has the id {letter.id!r} already", hint)
-            found = tuple(message.recipient for message in standing(letter.id, connection))
-            return Posted(letter.id, found, [], is_repeated=True)
+    if known := sent_before(letter, mailboxes, connection):
+        return known
     id_ = letter.id or _new_id(connection)
     row = {
-        "id": id_, "sender": letter.sender, "addressed": addressed, "sent_at": letter.sent_at,
+        "id": id_, "sender": letter.sender, "addressed": _addressed(letter),
+        "sent_at": letter.sent_at,
         "expires_at": letter.expires_at, "reply_to": letter.reply_to, "text": letter.text,
         "size": len(letter.text.encode()),
     }  # fmt: skip
@@ -179,6 +169,29 @@ def post(letter: Letter, mailboxes: Sequence[str], connection: Connection) -> Po
     query = _brief.where(deliveries.c.message == id_).order_by(_as_sent)
     changes = [Change(None, message) for message in _fetch(query, connection)]
     return Posted(id_, recipients, changes)
+
+
+def sent_before(letter: Letter, mailboxes: Sequence[str], connection: Connection) -> Posted | None:
+    """Return the message of the same id, if it is the same: to the same addresses or mailboxes.
+
+    Raises:
+        UsageError: It is another message.
+    """
+    if letter.id is None:
+        return None
+    known = connection.execute(select(messages).where(messages.c.id == letter.id)).first()
+    if known is None:
+        return None
+    found = tuple(message.recipient for message in standing(letter.id, connection))
+    is_to_them = known.addressed == _addressed(letter) or set(mailboxes) == set(found)
+    if not is_to_them or (known.sender, known.text) != (letter.sender, letter.text):
+        hint = "leave `--id` out, or give another one"
+        raise UsageError(f"another message has the id {letter.id!r} already", hint)
+    return Posted(letter.id, found, [], is_repeated=True)
+
+
+def _addressed(letter: Letter) -> str:
+    return json.dumps(sorted({canonical(word) for word in letter.addressed}))
 
 
 def _deliver(id_: str, mailbox: str, expires_at: float | None, connection: Connection) -> None:
@@ -373,9 +386,15 @@ def acknowledge(
     return changes
 
 
-def take_answers(mailbox: str, id_: str, now: float, connection: Connection) -> list[Change]:
-    """Mark the open replies to a message as acknowledged: who waited for them has them."""
-    is_reply = (deliveries.c.mailbox == mailbox, messages.c.reply_to == id_)
+def take_answers(
+    mailbox: str, id_: str, senders: Sequence[str], now: float, connection: Connection
+) -> list[Change]:
+    """Mark the open replies of some to a message as acknowledged: who waited for them has them."""
+    is_reply = (
+        deliveries.c.mailbox == mailbox,
+        messages.c.reply_to == id_,
+        messages.c.sender.in_(senders),
+    )
     return _move(_brief.where(*is_reply, _is_open), MessageState.ACKNOWLEDGED, now, connection)
 
 

@@ -143,13 +143,25 @@ class Mailboxes:
         _check(request)
         if not mailboxes:
             raise UsageError("there is nobody to send it to", "`terma list` shows who is there")
-        now = self._now()
-        expires_at = None if request.expires_s is None else now + request.expires_s
-        letter = Letter(
-            id=request.id, sender=sender, text=request.text, addressed=request.to, sent_at=now,
-            expires_at=expires_at,
-        )  # fmt: skip
+        letter = self._letter(sender, request)
         return self._sent(await self._post(partial(deliveries.post, letter, mailboxes)))
+
+    async def sent_before(self, sender: str, request: SendMessage) -> Sent | None:
+        """Return a message that was sent already, though its addresses may mean nobody now.
+
+        Raises:
+            UsageError: Another message has its id.
+        """
+        letter = self._letter(sender, request)
+        posted = await self._database.read(partial(deliveries.sent_before, letter, ()))
+        return self._sent(posted) if posted else None
+
+    def _letter(self, sender: str, request: SendMessage) -> Letter:
+        now = self._now()
+        return Letter(
+            id=request.id, sender=sender, text=request.text, addressed=request.to, sent_at=now,
+            expires_at=None if request.expires_s is None else now + request.expires_s,
+        )  # fmt: skip
 
     async def reply(self, mailbox: str, id: str, text: str) -> Sent:  # noqa: A002
         """Answer a message of a mailbox, in one transaction: the reply is sent, it is answered.
@@ -324,9 +336,14 @@ class Mailboxes:
         work = partial(deliveries.acknowledge, mailbox, tuple(ids), self._now())
         await self._change(work, _itself)
 
-    async def take_answers(self, mailbox: str, id: str) -> None:  # noqa: A002
-        """Take the replies to a message out of a mailbox: whoever waited for them has them."""
-        work = partial(deliveries.take_answers, mailbox, id, self._now())
+    async def take_answers(
+        self,
+        mailbox: str,
+        id: str,  # noqa: A002
+        senders: Sequence[str],
+    ) -> None:
+        """Take replies to a message out of a mailbox: whoever waited for them has them."""
+        work = partial(deliveries.take_answers, mailbox, id, tuple(senders), self._now())
         await self._change(work, _itself)
 
     async def _mark_shown(self, mailbox: str, numbers: Sequence[int]) -> None:
@@ -339,9 +356,9 @@ class Mailboxes:
 
         It can still be read; what was acknowledged is no longer waited for.
         """
+        self._former = await self._database.read(deliveries.names_of_closed)
         while await self._change(partial(deliveries.expire_all, mailbox, self._now()), _itself):
             pass
-        self._former = await self._database.read(deliveries.names_of_closed)
         self._wake_all()
 
     def look_again(self) -> None:

@@ -19,11 +19,11 @@ from backends.protocol.mailboxes import (
     FollowMessage,
     Message,
     Messages,
-    MessageState,
     ReadInbox,
     ReplyMessage,
     SendMessage,
     Sent,
+    TakeAnswers,
     WatchInbox,
 )
 from backends.protocol.messages import Ack, Health, ServiceInfo
@@ -357,7 +357,12 @@ class Terma(Service):
     async def send(self, request: SendMessage) -> Sent:
         """Put a message into mailboxes."""
         sender = self._caller()[0]
-        mailboxes = resolve(request.to, self._table, sender, self._mailboxes.name_of_closed)
+        try:
+            mailboxes = resolve(request.to, self._table, sender, self._mailboxes.name_of_closed)
+        except NotFound:
+            if found := await self._mailboxes.sent_before(sender, request):
+                return found
+            raise
         if request.is_trial:
             return Sent(id="", recipients=tuple(map(self._name_of, mailboxes)))
         return await self._mailboxes.send(sender, mailboxes, request)
@@ -365,7 +370,9 @@ class Terma(Service):
     @handles(ReadInbox)
     async def read_inbox(self, request: ReadInbox) -> Messages:
         """Read a mailbox."""
-        mailbox, is_own = self._mailbox(request.name)
+        own = self._caller()[0]
+        mailbox = own if request.name is None else await self._any_mailbox(request.name)
+        is_own = mailbox == own
         if not request.is_notice:
             return await self._mailboxes.read(mailbox, is_own, request.is_whole, request.limit)
         found = await self._mailboxes.notice(mailbox, is_own)
@@ -410,8 +417,13 @@ class Terma(Service):
         async with aclosing(self._mailboxes.follow(request.id, request.waits)) as changes:
             async for change in changes:
                 yield change
-                if isinstance(change, Message) and change.state is MessageState.ANSWERED:
-                    await self._mailboxes.take_answers(self._caller()[0], request.id)
+
+    @handles(TakeAnswers)
+    async def take_answers(self, request: TakeAnswers) -> Ack:
+        """Take the replies that somebody has waited for out of their mailbox."""
+        senders = [await self._any_mailbox(name) for name in request.of]
+        await self._mailboxes.take_answers(self._caller()[0], request.id, senders)
+        return Ack()
 
     @handles(WhoAmI)
     async def who_am_i(self, _: WhoAmI) -> Identity:
@@ -451,6 +463,10 @@ class Terma(Service):
             return own, True
         mailbox = PERSON if name.lower() == PERSON else self._table.find(name).id
         return mailbox, mailbox == own
+
+    async def _any_mailbox(self, name: str) -> str:
+        """Return the mailbox of a name, that of a closed terminal as well."""
+        return PERSON if name.lower() == PERSON else (await self._stored(name)).id
 
     def _name_of(self, mailbox: str) -> str:
         """Return the name of a mailbox as it is now; that of a closed terminal is its id."""

@@ -87,7 +87,7 @@ def test_what_is_closed_says_what_can_be_done(tekton: TektonProcess) -> None:
     said = f"error: rob is closed\nhint: {way_out}\n"
     for words in (
         ["restore", "rob"], ["close", "rob"], ["send", "rob", "x"], ["message", "rob", "x"],
-        ["close", first], ["inbox", "rob"], ["rename", "rob", "eve"], ["role", "rob", "test"],
+        ["close", first], ["rename", "rob", "eve"], ["role", "rob", "test"],
     ):  # fmt: skip
         ran = tekton.terma(*words)
         assert (ran.status, ran.out, ran.err) == (3, b"", said), words
@@ -165,3 +165,48 @@ def test_a_terminal_that_cannot_answer_is_known_by_its_name(tekton: TektonProces
     )  # fmt: skip
     assert tekton.terma("close", "rob").status == 0
     assert tekton.aish("rob", "hello").err.startswith("error: no CI named 'rob'\n")
+
+
+def test_the_messages_of_a_closed_terminal_can_be_read(tekton: TektonProcess) -> None:
+    id_ = tekton.terma("list", "rob", "--json").json[0]["id"]
+    send(tekton, "unread")
+    assert tekton.terma("close", "rob").status == 0
+    for name in ("rob", id_):
+        assert tekton.terma("inbox", name, "--json").json == []
+        [found] = tekton.terma("inbox", name, "--all", "--json").json
+        assert (found["text"], found["state"], found["recipient"]) == ("unread", "expired", "rob")
+    assert tekton.terma("inbox", "nobody").status == 3
+
+
+def test_a_message_is_known_again_by_its_id_whatever_its_recipient_is_called(
+    tekton: TektonProcess,
+) -> None:
+    assert tekton.terma("message", "rob", "hello", "--id", "once").status == 0
+    assert tekton.terma("rename", "rob", "eve").status == 0
+    for name in ("rob", "eve"):
+        ran = tekton.terma("message", name, "hello", "--id", "once")
+        assert (ran.status, ran.text) == (0, "once\n"), ran.err
+    assert tekton.terma("message", "rob", "other", "--id", "once").status == 2
+    assert tekton.terma("message", "rob", "hello", "--id", "another").status == 3
+    assert [one["text"] for one in tekton.terma("inbox", "eve", "--json").json] == ["hello"]
+
+
+def test_an_answer_that_nobody_has_printed_stays_in_the_inbox(tekton: TektonProcess) -> None:
+    waiting = tekton.begin("message", "rob", "ready?", "--wait", program="terma")
+    try:
+        wait_for(lambda: tekton.terma("inbox", "rob", "--json").json, "the message")
+        os.kill(waiting.pid, signal.SIGSTOP)
+        [found] = tekton.terma("inbox", "rob", "--json").json
+        do_in(tekton, f"terma reply {found['id']} yes")
+        wait_for(lambda: tekton.terma("inbox", "--json").json, "the reply")
+    finally:
+        waiting.kill()
+        waiting.communicate()
+    assert [one["text"] for one in tekton.terma("inbox", "--json").json] == ["yes"]
+    for form in ((), ("--json",)):
+        waiting = tekton.begin("message", "rob", "again?", "--wait", *form, program="terma")
+        wait_for(lambda: len(tekton.terma("inbox", "rob", "--json").json) == 1, "the message")
+        [found] = tekton.terma("inbox", "rob", "--json").json
+        do_in(tekton, f"terma reply {found['id']} taken")
+        assert b"taken" in waiting.communicate(timeout=PATIENCE_S)[0]
+    assert [one["text"] for one in tekton.terma("inbox", "--json").json] == ["yes"]

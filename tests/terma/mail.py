@@ -22,6 +22,7 @@ from backends.protocol.mailboxes import (
     ReplyMessage,
     SendMessage,
     Sent,
+    TakeAnswers,
     WatchInbox,
 )
 from backends.protocol.messages import Ack
@@ -147,6 +148,12 @@ class MailService(Service):
         async with aclosing(self.boxes.follow(request.id, request.waits)) as items:
             async for item in items:
                 yield item
+
+    @handles(TakeAnswers)
+    async def take(self, request: TakeAnswers) -> Ack:
+        """Take."""
+        await self.boxes.take_answers(self.own(), request.id, [IDS[name] for name in request.of])
+        return Ack()
 
     @handles(WhoAmI)
     async def whoami(self, request: WhoAmI) -> Identity:

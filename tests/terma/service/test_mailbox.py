@@ -138,6 +138,9 @@ def test_the_same_id_is_sent_once(tmp_path: Path) -> None:
         # meanwhile the role may have others: it is the address that counts
         again = await stage.send("hello", B, to=("alice", "@test"), id="again-1")
         assert again == Sent(id="again-1", recipients=("alice", "bob"), is_repeated=True)
+        # and one may be called otherwise: it is the mailbox that counts
+        again = await stage.send("hello", A, B, to=("eve", "bob"), id="again-1")
+        assert again.is_repeated
         assert await stage.texts(A) == await stage.texts(B) == ["hello"]
         assert len(stage.changes) == 2
 
@@ -150,9 +153,10 @@ def test_the_same_id_is_sent_once(tmp_path: Path) -> None:
 def test_an_id_cannot_be_used_for_another_message(tmp_path: Path, other: dict[str, Any]) -> None:
     async def work(stage: Stage) -> None:
         await stage.send("hello", A, to=("alice",), id="mine")
-        same: dict[str, Any] = {"text": "hello", "to": ("alice",), "id": "mine"}
+        same: dict[str, Any] = {"text": "hello", "to": ("alice",), "id": "mine"} | other
+        mailbox = B if "to" in other else A
         with pytest.raises(UsageError, match="'mine' already"):
-            await stage.send(**(same | other))
+            await stage.send(same.pop("text"), mailbox, **same)
         assert await stage.texts() == ["hello"]
 
     use(tmp_path, work)
