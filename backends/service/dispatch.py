@@ -229,8 +229,10 @@ class Session:
         except Exception as error:
             log.exception("%s failed in %s", request.METHOD, self._service.name)
             self._service.last_error = f"{type(error).__name__}: {error}"
+            is_known = isinstance(error, OSError) and error.strerror
+            reason = str(error).partition("] ")[2] if is_known else repr(error)
             bug = TektonError(
-                f"{self._service.name} failed: {error!r}", "`tekton logs` has the details"
+                f"{self._service.name} failed: {reason}", "`tekton logs` has the details"
             )
             reply = self._connection.error(number, bug)
         method, peer, elapsed_ms = request.METHOD, self._channel.peer.where, _ms_since(began)

@@ -46,11 +46,16 @@ _MASK = dict.fromkeys((*range(32), *range(127, 160)), "�")
 _MAX_SIZE = 0xFFFF
 _END = b"\nend"
 
-_RESET = (
-    "\x1b\\\x1b[?1049l\x1b[!p"
-    + f"\x1b[?{';'.join(map(str, (*MODES, ORIGIN, MARGINS, 2026)))}l\x1b[4l\x1b[20l"
-    + "\x1b[?7h\x1b[?25h\x1b[r\x1b>\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\\x1b[>4m\x1b[=0;1u\x1b[0 q"
-)
+_MODES_OFF = f"\x1b[?{';'.join(map(str, (*MODES, MARGINS, 2026)))}l\x1b[4l\x1b[20l\x1b[?7h\x1b[?25h"
+_LOOKS_OFF = "\x1b>\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\\x1b[>4m\x1b[=0;1u\x1b[0 q"
+_RESET = f"\x1b\\\x1b[?1049l\x1b[!p{_MODES_OFF}\x1b[?{ORIGIN}l\x1b[r{_LOOKS_OFF}"
+
+AFRESH = f"\x18\x1b\\\x1b[?47l\x1b[!p{_MODES_OFF}\x1b7\x1b[r\x1b8{_LOOKS_OFF}\r\n".encode()
+"""Brings a terminal back from whatever a program has left it in, to a new line below all that.
+
+Mode 47 leaves the alternate screen without moving the cursor on the other one; DECSTR ends the
+origin mode in the same way.
+"""
 
 
 @dataclass(frozen=True, slots=True)

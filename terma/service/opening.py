@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import signal as signals
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from backends.errors import InvalidMessage, StorageError, UsageError
 from backends.paths import Paths
 from backends.protocol import schema
 from backends.runtime import MAX_NAME
+from terma.screen.paint import AFRESH
 from terma.service.files import read_regular, write_private
 from terma.service.identity import hash_of
 from terma.service.store import StoredTerminal
@@ -90,6 +92,15 @@ def environment_of(given: str, terminal: StoredTerminal, folder: Path) -> bytes:
     }
     variables.update((name.encode(), os.fsencode(value)) for name, value in own.items())
     return b"".join(b"%s=%s\0" % item for item in variables.items())
+
+
+def restored_line(at: float) -> bytes:
+    """Return what is put out before a program that is run anew, at a time (seconds, epoch).
+
+    What the one before has left behind, modes and looks, must not befall it.
+    """
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return AFRESH + f"\x1b[2m-- restored {when} --\x1b[0m\r\n".encode()
 
 
 def token_file(folder: Path) -> Path:

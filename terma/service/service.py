@@ -133,10 +133,12 @@ class Terma(Service):
 
     async def describe(self) -> ServiceInfo:
         """Describe it: how many terminals there are, and who holds them."""
-        count = len(list(self._table))
+        states = [terminal.activity.base.state for terminal in self._table]
         pid = self._terminals.host.pid
         held = f", held by ptyhost (pid {pid})" if pid else ""
-        note = f"{count} terminal{'s' if count != 1 else ''}{held}"
+        note = f"{len(states)} terminal{'s' if len(states) != 1 else ''}{held}"
+        if lost := states.count(TerminalState.LOST):
+            note += f", {lost} lost: `terma restore` runs them anew"
         trouble = self._terminals.trouble
         return dataclasses.replace(
             await super().describe(), note=note, last_error=trouble or self.last_error

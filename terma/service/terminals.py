@@ -40,6 +40,7 @@ from terma.service.opening import (
     exit_file,
     meta_of,
     read_exit,
+    restored_line,
     status_of,
     stored_of,
     write_token,
@@ -355,7 +356,7 @@ class Terminals:
         self.observer.publish(terminal, "opened", id=stored.id, kind=stored.kind, pid=terminal.pid)
         return terminal
 
-    async def _run(self, terminal: Terminal, environment: str) -> None:
+    async def _run(self, terminal: Terminal, environment: str, preface: bytes = b"") -> None:
         """Run a terminal's program and follow its output."""
         await self.host.start()
         stored = terminal.stored
@@ -371,6 +372,7 @@ class Terminals:
             log_bytes=self._context.config.terma.log_bytes,
             exit_file=exit_file(folder),
             meta=meta_of(stored),
+            preface=preface,
         )
         end = self.log_of(stored.id).end if stored.is_recorded else 0
         pid = await self.host.open(opening)
@@ -465,7 +467,7 @@ class Terminals:
         stored = terminal.stored
         terminal.stored = dataclasses.replace(stored, exit_status=None, ended_at=None, reason=None)
         try:
-            await self._run(terminal, environment)
+            await self._run(terminal, environment, restored_line(self.now()))
         except TektonError:
             terminal.stored = stored
             raise

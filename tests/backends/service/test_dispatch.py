@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
+import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -234,6 +236,19 @@ def test_a_bug_of_a_handler_is_logged_and_told(caplog: pytest.LogCaptureFixture)
     talk(fail, work)
     assert "chat failed in parrot" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_what_the_system_refuses_is_told_in_its_words() -> None:
+    async def fail(chat: Chat) -> AsyncGenerator[Piece | Answer, None]:
+        yield Piece(text="half")
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/a/file")
+
+    async def work(caller: Caller, parrot: Parrot) -> None:
+        await caller.ask(1, "chat")
+        _, end = await caller.answer()
+        assert end["error"]["message"] == "parrot failed: Too many open files: '/a/file'"
+
+    talk(fail, work)
 
 
 def test_a_handler_that_ends_without_a_result_has_failed(
