@@ -99,7 +99,9 @@ def why_not(
             f"CI {name!r} is gone: {why}",
             f"bring it back with `tekton serve {name}`, or all with `tekton restart`",
         )
-    return CannotConnect(f"{name} is gone: {why}", f"`tekton serve {name}` brings it back")
+    return CannotConnect(
+        f"{name} is gone: {why}", f"`tekton serve {name}` brings it back, or tells why not"
+    )
 
 
 def silent(name: str, is_ci: bool, seconds: float, paths: Paths | None = None) -> TimedOut:

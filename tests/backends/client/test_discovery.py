@@ -182,7 +182,7 @@ def test_a_service_that_is_gone_cannot_be_connected_to(paths: Paths, dead_pid: i
     error = failure(paths, "hermes", is_ci=False)
     assert isinstance(error, CannotConnect)
     assert error.message == f"hermes is gone: its process (pid {dead_pid}) is gone"
-    assert error.hint == "`tekton serve hermes` brings it back"
+    assert error.hint == "`tekton serve hermes` brings it back, or tells why not"
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o707])
