@@ -54,7 +54,7 @@ class Command:
     """A command by its words, that of the program first; a group has commands of its own.
 
     `example` is one that can be run, that of a program one on each line with what it does; `does`
-    says what it does, in one paragraph or several.
+    says what it does, in one paragraph or several, `short` in the words of a list of commands.
     """
 
     words: tuple[str, ...]
@@ -63,11 +63,14 @@ class Command:
     options: tuple[Option, ...]
     arguments: tuple[Argument, ...] = ()
     commands: tuple[Command, ...] = ()
+    short: str = ""
 
     @property
     def summary(self) -> str:
         """What it does, in one sentence without a final stop."""
-        return self.does.partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+        return self.short[:1].upper() + self.short[1:] or self.does.partition("\n\n")[0].replace(
+            "\n", " "
+        ).removesuffix(".")
 
     def leaves(self) -> Iterator[Command]:
         """Yield every command in it that is no group."""
@@ -124,6 +127,7 @@ def _command(words: tuple[str, ...], command: Any) -> Command:
             for name, one in getattr(command, "commands", {}).items()
             if not one.hidden
         ),
+        short=command.short_help or "",
     )
 
 
@@ -145,7 +149,7 @@ def _option(words: tuple[str, ...], option: Any) -> Option:
 def _argument(words: tuple[str, ...], argument: Any) -> Argument:
     shows = str(argument.metavar)
     return Argument(
-        shows=shows,
+        shows=shows if argument.required or shows.startswith("[") else f"[{shows}]",
         about=str(argument.help),
         values=_choices(argument) or _values(words, (), _first_word(shows)),
         repeats=argument.nargs < 0,

@@ -135,7 +135,7 @@ def joined(words: list[str]) -> str:
     """
     given = " ".join(map(to_unicode, words))
     if words and not given.strip():
-        hint = "leave it out where it comes through a pipe, or to be asked for it"
+        hint = "without a text it is read from a pipe; at a terminal you are asked for it"
         raise Failed("usage", "the message is empty", hint)
     return given
 

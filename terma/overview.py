@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from backends.cleaning import clean_line
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 EMPTY = "there are no terminals; `terma new NAME` makes one"
 
 _HEAD = ("NAME", "KIND", "ROLE", "STATE", "UNREAD", "PID", "IDLE", "FOLDER")
-_STATE, _FOLDER = _HEAD.index("STATE"), _HEAD.index("FOLDER")
+_FROM_WIDTH = {"UNREAD": 30, "ROLE": 40, "KIND": 50, "PID": 60, "FOLDER": 70, "IDLE": 120}
+"""Columns that a narrower window has not: the window decides, so that none comes and goes."""
+
+_CUT_FIRST = ("FOLDER", "ROLE", "KIND")
 _GAP = 2
 _FOLDER_ROOM = 14
 """Columns that the folder gets before a command is shown whole."""
@@ -58,32 +61,30 @@ def as_page(terminals: Sequence[TerminalInfo], name: str | None) -> str:
 def as_table(terminals: Sequence[TerminalInfo], now: float, width: int | None) -> str:
     """Return terminals as a table for so many columns; `None` cuts nothing.
 
-    Where room is short, first how a state is known goes, and how long nothing has happened; then
-    commands are cut, but never how long they run.
+    A narrow window has fewer columns, and says less of each state. Where room is short, commands
+    are cut, but never how long they run.
     """
-    rows = [_HEAD, *(_row(one, now) for one in terminals)]
-    colors = [None, *(_COLORS.get(one.state) for one in terminals)]
-    folders = min(max(cells(row[_FOLDER]) for row in rows), _FOLDER_ROOM)
-    if width is None or _taken(rows, "FOLDER") + folders <= width:
-        return table(rows, colors, [_FOLDER], width)
-    room = max(width - _taken(rows, "FOLDER", "STATE", "IDLE") - folders, len("STATE"))
-    states = ["STATE", *(short_state(one, now, room) for one in terminals)]
-    kept = [n for n, head in enumerate(_HEAD) if head != "IDLE"]
-    rows = [
-        tuple(state if n == _STATE else row[n] for n in kept)
-        for row, state in zip(rows, states, strict=True)
-    ]
-    return table(rows, colors, [len(kept) - 1], width)
+    heads = [one for one in _HEAD if width is None or width >= _FROM_WIDTH.get(one, 0)]
+    rows = [_row(one, now) for one in terminals]
+    room = None if width is None else width - _taken(heads, rows)
+    say_state = state_of if "IDLE" in heads else short_state
+    for one, row in zip(terminals, rows, strict=True):
+        row["STATE"] = say_state(one, now, room)
+    return table(
+        [heads, *([row[head] for head in heads] for row in rows)],
+        [None, *(_COLORS.get(one.state) for one in terminals)],
+        [heads.index(one) for one in _CUT_FIRST if one in heads],
+        width,
+    )
 
 
-def _taken(rows: Sequence[Sequence[str]], *without: str) -> int:
-    """Return how many columns a table takes beside the cells of some of its own columns.
-
-    The gap before each of these counts, but for the column of idle times, which is left out.
-    """
-    widths = (max(map(cells, column)) for column in zip(*rows, strict=True))
-    taken = sum(width for head, width in zip(_HEAD, widths, strict=True) if head not in without)
-    return taken + _GAP * (len(_HEAD) - 1 - ("IDLE" in without))
+def _taken(heads: Sequence[str], rows: Sequence[Mapping[str, str]]) -> int:
+    """Return how many columns a table takes beside its states."""
+    widths = {head: max(map(cells, (head, *(row[head] for row in rows)))) for head in heads}
+    widths |= {"STATE": 0}
+    if "FOLDER" in widths:
+        widths["FOLDER"] = min(widths["FOLDER"], _FOLDER_ROOM)
+    return sum(widths.values()) + _GAP * (len(heads) - 1)
 
 
 def as_closed_table(terminals: Sequence[TerminalInfo], now: float, width: int | None) -> str:
@@ -127,27 +128,27 @@ def warnings_of(terminals: Sequence[TerminalInfo]) -> list[str]:
     return [f"warning: {one.name}: {one.warning}" for one in terminals if one.warning]
 
 
-def state_of(terminal: TerminalInfo, now: float) -> str:
-    """Say what a terminal does, since when, and how that is known."""
-    word = terminal.state.value
-    parts = [f"{word}: {terminal.detail}" if terminal.detail else word]
-    if terminal.state_since:
-        parts.append(_since(terminal.state_since, now))
-    if terminal.source:
-        parts.append(f"from {terminal.source}")
-    return ", ".join(parts)
+def state_of(terminal: TerminalInfo, now: float, room: int | None = None) -> str:
+    """Say what a terminal does, since when, and how that is known; what it runs may be cut."""
+    since = f", {_since(terminal.state_since, now)}" if terminal.state_since else ""
+    source = f", from {terminal.source}" if terminal.source else ""
+    return _state(terminal, ": ", since + source, room)
 
 
-def short_state(terminal: TerminalInfo, now: float, room: int) -> str:
+def short_state(terminal: TerminalInfo, now: float, room: int | None = None) -> str:
     """Say what a terminal does and since when; what it runs is cut to the columns there are."""
-    word = terminal.state.value
     age = f" {short_ago(now - terminal.state_since)}" if terminal.state_since else ""
-    left = room - len(word) - len(age) - 1
-    if not terminal.detail or left < _LEAST_DETAIL:
-        return word + age
-    from terma.fast import cut
+    return _state(terminal, " ", age, room)
 
-    return f"{word} {cut(clean_line(terminal.detail), left)}{age}"
+
+def _state(terminal: TerminalInfo, gap: str, end: str, room: int | None) -> str:
+    word, detail = terminal.state.value, terminal.detail
+    if detail and room is not None:
+        from terma.fast import cut
+
+        left = room - len(word + gap + end)
+        detail = cut(clean_line(detail), left) if left >= _LEAST_DETAIL else ""
+    return word + (gap + detail if detail else "") + end
 
 
 def short_ago(seconds: float) -> str:
@@ -159,18 +160,18 @@ def short_ago(seconds: float) -> str:
     return f"{whole}s"
 
 
-def _row(terminal: TerminalInfo, now: float) -> tuple[str, ...]:
+def _row(terminal: TerminalInfo, now: float) -> dict[str, str]:
     has_idle = bool(terminal.pid) and bool(terminal.active_at)
-    return (
-        terminal.name,
-        terminal.kind if terminal.is_recorded else f"{terminal.kind}, no log",
-        ",".join(terminal.roles) or "-",
-        state_of(terminal, now),
-        str(terminal.unread or "-"),
-        str(terminal.pid or "-"),
-        _since(terminal.active_at, now) if has_idle else "-",
-        _home(terminal.folder),
-    )
+    return {
+        "NAME": terminal.name,
+        "KIND": terminal.kind if terminal.is_recorded else f"{terminal.kind}, no log",
+        "ROLE": ",".join(terminal.roles) or "-",
+        "STATE": "",
+        "UNREAD": str(terminal.unread or "-"),
+        "PID": str(terminal.pid or "-"),
+        "IDLE": _since(terminal.active_at, now) if has_idle else "-",
+        "FOLDER": _home(terminal.folder),
+    }
 
 
 def _since(at: float, now: float) -> str:

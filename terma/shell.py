@@ -45,9 +45,7 @@ def program_of(
     if words and not _is_shell(words, own):
         return tuple(words), own, PROGRAM
     wanted = words[0] if words else shell
-    path, arguments, own = prepared(
-        Request(wanted), own, is_interactive=True, reads_files=len(words) < 2
-    )
+    path, arguments, own = _prepared(wanted, own, reads_files=len(words) < 2)
     return (path, *arguments), own, SHELL if kind_of(path) in INTEGRATED else PROGRAM
 
 
@@ -61,9 +59,20 @@ def environment_for(command: Sequence[str], environment: Mapping[str, str]) -> d
     Raises:
         NotFound: The shell is not there any more.
     """
-    shell = Request(command[0])
     own = own_environment(environment)
-    return prepared(shell, own, is_interactive=True, reads_files="--norc" not in command)[2]
+    return _prepared(command[0], own, reads_files="--norc" not in command)[2]
+
+
+def _prepared(
+    shell: str | None, own: Mapping[str, str], reads_files: bool
+) -> tuple[str, list[str], dict[str, str]]:
+    """Return a shell's path, arguments and environment; `SHELL` is of the kind that runs."""
+    path, arguments, environment = prepared(
+        Request(shell), own, is_interactive=True, reads_files=reads_files
+    )
+    if kind_of(environment.get("SHELL", "")) != kind_of(path):
+        environment["SHELL"] = os.path.abspath(path)
+    return path, arguments, environment
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:

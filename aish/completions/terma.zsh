@@ -62,25 +62,25 @@ _terma-() {
     local -a line commands
     local -A opt_args
     commands=(
-        'new:A terminal that outlives this one, with a shell in it'
-        'list:What there is, and what each does, since when, and how that is known'
-        'attach:Joins this terminal to a named one; Ctrl-] lets go of it'
-        'next:Joins this terminal to the one that has waited longest for a person'
-        'message:Put a message into mailboxes, and print its id'
-        'inbox:The messages that are open, oldest first'
-        'reply:Answer a message; its sender gets that as a message'
-        'ack:Take messages out of the inbox; they have been read'
-        'whoami:The name of the terminal that this runs in; elsewhere, user'
-        'screen:What alice shows now'
-        'send:Types into a terminal'
-        'log:What alice has shown, line by line'
-        'export:What alice has put out, as a file'
-        'replay:Play what alice has put out'
-        'diff:What has changed in the git worktree of a terminal since it was made'
-        'rename:Give a terminal another name; its id, log and messages stay'
-        'role:Replace its roles; @review reaches all that have that one'
-        'close:End all that runs in a terminal; its name is free again'
-        'restore:Run anew what was lost, under the same names and with the same logs'
+        'new:A terminal with a shell or a program in it'
+        'list:The terminals, and what each does'
+        'attach:Join this terminal to another one'
+        'next:Attach to the one that has waited longest for you'
+        'message:Send a message to terminals'
+        'inbox:Read messages'
+        'reply:Answer a message'
+        'ack:Take messages out of the inbox'
+        'whoami:The name of the terminal around this'
+        'screen:What a terminal shows now'
+        'send:Type into a terminal'
+        'log:What a terminal has ever shown'
+        'export:A recording as a file for asciinema'
+        'replay:Play a recording'
+        'diff:What has changed in a terminal'\''s worktree'
+        'rename:Give a terminal another name'
+        'role:Give a terminal other roles'
+        'close:End a terminal, and all that runs in it'
+        'restore:Run anew what was lost'
     )
     _arguments -C -A '-*' -s -S : \
         '--version[Show the version]' \
@@ -167,7 +167,7 @@ _terma-inbox() {
     _arguments -s -S : \
         '--watch[Go on with each that comes]' \
         '--all[Also what was acknowledged, answered, or has expired]' \
-        '(-n --limit)'{-n+,--limit=}'[At most N]:N: ' \
+        '(-n --limit)'{-n+,--limit=}'[The newest N, where there are more; without it 100, with --watch all]:N: ' \
         '--json[Print JSON; with --watch one object a line]' \
         '--notice[One line if there is something new; for prompts]' \
         '--debug[Show the traceback of an error]' \

@@ -27,6 +27,19 @@ function aish {
     fi
 }
 
+# Our programs are completed where this shell completes by functions, which compinit sets up.
+function __aish_complete {
+    emulate -L zsh
+    if [[ ! -o interactive ]] || (( ! ${+functions[compdef]} )); then
+        return 0
+    fi
+    local program
+    for program in $__aish_completions/(aish|tekton|terma).zsh(N); do
+        . $program
+    done
+    __aish_follow
+}
+
 # A CI that has come since is completed too; a program that goes before it keeps its own completion.
 function __aish_follow {
     emulate -L zsh
@@ -52,12 +65,7 @@ function __aish_load {
         export PATH
     fi
     unset AISH_LAUNCHERS
-    if [[ -o interactive ]] && (( ${+functions[compdef]} )); then
-        local program
-        for program in $1/(aish|tekton|terma).zsh(N); do
-            . $program
-        done
-        __aish_follow
-    fi
+    typeset -g __aish_completions=$1
+    __aish_complete
 }
 __aish_load "${${(%):-%x}:A:h:h}/completions"

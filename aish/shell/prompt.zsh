@@ -52,6 +52,9 @@ function __aish_last {
         own=${own#?}
     done
     PS1=$lines$__aish_begin$own$__aish_end
+    if (( ! ${+functions[_aish_complete_ci]} )); then
+        __aish_complete  # compinit may have run since the start
+    fi
     __aish_follow
 }
 
@@ -73,6 +76,17 @@ function __aish_line {
         __aish_last
         zle reset-prompt
     fi
+}
+
+# The first Tab, where the start files have set up no completion: that takes a fifth of a second. No
+# file is written, and what others could have written is not read. The options are the user's own.
+function __aish_tab {
+    zle -A .expand-or-complete expand-or-complete
+    unfunction __aish_tab
+    autoload -Uz compinit
+    compinit -D -i
+    __aish_complete
+    zle expand-or-complete
 }
 
 # Tells whether something else in this shell, or the terminal's own integration, sets the marks.
@@ -99,6 +113,9 @@ function __aish_prompt {
         autoload -Uz add-zle-hook-widget
         zle -N __aish_line
         add-zle-hook-widget line-init __aish_line
+    fi
+    if (( ! ${+functions[compdef]} )) && [[ ${widgets[expand-or-complete]-} == builtin ]]; then
+        zle -N expand-or-complete __aish_tab
     fi
     precmd_functions=(__aish_first $precmd_functions __aish_last)
     preexec_functions=(__aish_output $preexec_functions)

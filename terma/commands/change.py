@@ -141,7 +141,9 @@ def _restore(environment: str, ids: Sequence[str], force: bool) -> int:
     request = RestoreTerminals(environment=environment, names=tuple(ids), is_forced=force)
     restored = _call(request, _RESTORE_S)
     for one in restored.terminals:
-        say(f"restored {one.name} (pid {one.pid})")
+        detail = f": {one.detail}" if one.detail else ""
+        how = f" (pid {one.pid})" if one.pid else f", which has exited{detail}"
+        say(f"restored {one.name}{how}")
     for refused in restored.refused:
         complain(_refusal(refused))
     return 1 if restored.refused else 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -19,6 +20,9 @@ from backends.errors import NotFound, UsageError
 from backends.protocol.terminals import ListTerminals, Worktree
 from terma.options import Debug, Name
 from terma.worktree import failure, git_environment, run, start
+
+_USAGE = 129
+"""Git's status where it was asked wrongly."""
 
 
 def diff(
@@ -58,10 +62,13 @@ def show(worktree: Worktree, options: Sequence[str]) -> int:
     """Have git show the difference, by the user's pager on a terminal; returns its exit status.
 
     Raises:
+        UsageError: Git does not know the options.
         TektonError: Git cannot look at the worktree.
     """
     sys.stdout.flush()
     with _index_of(worktree.path) as environment:
+        if options:
+            _check(worktree, options, environment)
         # Ctrl-C is for git and the pager; ours would leave that alone on the terminal
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
@@ -74,6 +81,19 @@ def show(worktree: Worktree, options: Sequence[str]) -> int:
     if status < 0:
         die_of(signal.Signals(-status))
     return status
+
+
+def _check(worktree: Worktree, options: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Have git complain before it starts the pager, which would get its complaints."""
+    status, _, complaint = run(
+        worktree.path, "diff", "--quiet", worktree.base, *options, environment=environment
+    )
+    if status == _USAGE:
+        raise UsageError(
+            f"git diff does not take {shlex.join(options)}", "`git diff -h` shows what it takes"
+        )
+    if status > 1:  # 1: there are differences
+        raise failure("diff", status, complaint)
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backends.cleaning import clean
 from backends.console import BOLD, DIM, ago, paint, say
-from backends.errors import TektonError, UsageError
+from backends.errors import NotFound, TektonError, UsageError
 from backends.protocol import schema
 from backends.protocol.mailboxes import (
     AcknowledgeMessages,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from backends.protocol.mailboxes import Messages
 
 _INDENT = "    "
+_LIMIT = 100
 _EVERYTHING = 10_000
 _OPEN = (MessageState.QUEUED, MessageState.SHOWN)
 
@@ -37,15 +39,25 @@ _OPEN = (MessageState.QUEUED, MessageState.SHOWN)
 def inbox(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A terminal, or user; without it, one's own."),
+        typer.Argument(
+            metavar="[NAME]", help="A terminal, a closed one too, or user; without it, one's own."
+        ),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with each that comes.")] = False,
     whole: Annotated[
         bool, typer.Option("--all", help="Also what was acknowledged, answered, or has expired.")
     ] = False,
     limit: Annotated[
-        int, typer.Option("-n", "--limit", metavar="N", min=1, max=_EVERYTHING, help="At most N.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            "-n",
+            "--limit",
+            metavar="N",
+            min=1,
+            max=_EVERYTHING,
+            help="The newest N, where there are more; without it 100, with --watch all.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON; with --watch one object a line.")
     ] = False,
@@ -54,11 +66,14 @@ def inbox(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """terma inbox: the messages that are open, oldest first.
+    """terma inbox: the messages that are open, in the order they came.
 
     \b
     terma inbox --watch --json        a program's way to live on messages
     terma inbox alice                 look into another mailbox; nothing counts as shown there
+
+    With --watch, -n N leaves out what was shown before, but for the newest N; what was never shown
+    comes always, then each that is sent.
 
     In a terminal that is its own mailbox; elsewhere it is the person's (user). What is new counts
     as shown then, and stays open: `terma reply ID TEXT` answers it, `terma ack ID` takes it out.
@@ -70,9 +85,9 @@ def inbox(
     elif watch:
         if whole:
             raise UsageError("--watch begins with what is open", "leave --all out")
-        _watch(name, as_json)
+        _watch(name, as_json, limit)
     else:
-        _list(ReadInbox(name=name, is_whole=whole, limit=limit), as_json)
+        _list(ReadInbox(name=name, is_whole=whole, limit=limit or _LIMIT), as_json)
 
 
 def _read(request: ReadInbox, patience_s: float = 10.0) -> Messages:
@@ -112,22 +127,37 @@ def _list(request: ReadInbox, as_json: bool) -> None:
         print(paint(hint, DIM, sys.stderr), file=sys.stderr, flush=True)
 
 
-def _watch(name: str | None, as_json: bool) -> None:
+def _watch(name: str | None, as_json: bool, limit: int | None) -> None:
     from backends.client.blocking import BlockingTekton
     from terma.patience import patiently
 
+    told: set[str] = set()
+
+    def tell(message: Message) -> None:
+        if message.id in told:
+            return  # a hub that is back begins with all that is open
+        if as_json:
+            print(json.dumps(schema.encode(message)), flush=True)
+        else:
+            print(("\n" if told else "") + as_text(message, time.time()), flush=True)
+        told.add(message.id)
+
+    passed = 0 if limit is None else _pass_over(name, limit, tell)
     with BlockingTekton(is_local=True) as tekton:
-        told: set[str] = set()
         for item in patiently(lambda: tekton.stream(WatchInbox(name=name)), "messages"):
             if isinstance(item, Ack):
                 return
-            if item.id in told:
-                continue  # a hub that is back begins with all that is open
-            if as_json:
-                print(json.dumps(schema.encode(item)), flush=True)
-            else:
-                print(("\n" if told else "") + as_text(item, time.time()), flush=True)
-            told.add(item.id)
+            if item.number > passed or item.state is MessageState.QUEUED:
+                tell(item)
+
+
+def _pass_over(name: str | None, limit: int, tell: Callable[[Message], None]) -> int:
+    """Tell what was never shown, and the newest of the rest; return the number of the last."""
+    found = _read(ReadInbox(name=name, limit=_EVERYTHING)).messages
+    for number, message in enumerate(found, limit - len(found)):
+        if message.state is MessageState.QUEUED or number >= 0:
+            tell(message)
+    return found[-1].number if found else 0
 
 
 def as_text(message: Message, now: float) -> str:
@@ -204,9 +234,16 @@ def acknowledge(
         )
     if everything:
         count = _acknowledge_all()
-        say(f"{count} {'message' if count == 1 else 'messages'} acknowledged")
     else:
-        _acknowledge([to_unicode(one) for one in ids or ()])
+        given = list(dict.fromkeys(to_unicode(one) for one in ids or ()))
+        try:
+            _acknowledge(given)
+        except (NotFound, UsageError) as error:
+            if len(given) == 1:
+                raise
+            raise type(error)(f"{error.message}; nothing was acknowledged", error.hint) from error
+        count = len(given)
+    say(f"{count} {'message' if count == 1 else 'messages'} acknowledged")
 
 
 def _acknowledge(ids: list[str]) -> None:

@@ -61,6 +61,8 @@ def new(
     With a program: terma new bob -- htop -d 5. With a branch: terma new eve --worktree fix/42,
     whose folder lies beside the repository, in REPOSITORY.worktrees; one that a closed terminal
     has left there is taken up again.
+
+    At a terminal it tells on stderr how to attach; otherwise it prints nothing, but for --json.
     """
     _check_text(name, worktree, *(words or ()), *(role or ()))
     check_name(name, "terminal")
@@ -104,12 +106,18 @@ def _program(words: Sequence[str], shell: str) -> tuple[tuple[str, ...], Mapping
     try:
         return program_of(words, os.environ, shell or configured or None)
     except NotFound as error:
-        if not configured:
-            raise
-        raise NotFound(
-            f"no shell {configured!r}, which `shell` under [terma] asks for",
-            "`tekton config set terma.shell NAME` names one that is there",
-        ) from error
+        if configured:
+            raise NotFound(
+                f"no shell {configured!r}, which `shell` under [terma] asks for",
+                "`tekton config set terma.shell NAME` names one that is there",
+            ) from error
+        if shell:
+            where = "" if "/" in shell else " on your PATH"
+            raise NotFound(
+                f"there is no program {shell}{where}, which --shell asks for",
+                "any shell will do that is there; only bash, zsh and fish tell when they are idle",
+            ) from error
+        raise
 
 
 def _configured_shell() -> str:

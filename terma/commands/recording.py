@@ -50,7 +50,8 @@ def export(
 ) -> None:
     """terma export alice --cast alice.cast: what alice has put out, as a file.
 
-    Where FILE is - it goes to stdout. Whatever was on the screen is in it, secrets too.
+    It takes one of --cast, --raw and --text. Where FILE is - it goes to stdout. Whatever was on
+    the screen is in it, secrets too.
     """
     chosen = [file for file in (cast, raw, text) if file is not None]
     if len(chosen) != 1:
@@ -169,7 +170,8 @@ def replay(
     """terma replay alice --speed 4: play what alice has put out.
 
     Space pauses, . shows the next output, + and - change the speed, the right arrow passes over
-    5 s, q ends it.
+    5 s, q ends it. The arrow, and the clock in the title, count a long pause as --idle-limit;
+    the date beside it is that of the recording.
     """
     if not 0 <= speed <= _MAX_SPEED:
         raise UsageError(f"--speed {speed:g} is not between 0 and {_MAX_SPEED}")
@@ -187,7 +189,7 @@ def replay(
         return
     frames = chain([first], frames)
     if sys.stdout.isatty():
-        _play(name, first, frames, speed, idle_limit)
+        _play(_find(name).name, first, frames, speed, idle_limit)
     else:
         _pour(frames)
 
@@ -203,9 +205,8 @@ def _play(
             f"{name} had {first.columns} x {first.rows}, this terminal has {columns} x {rows}: "
             "it will not fit"
         )
-        if sys.stdin.isatty():
-            print("Enter plays it, Ctrl-C leaves: ", end="", file=sys.stderr, flush=True)
-            sys.stdin.readline()
+        if sys.stdin.isatty() and not _is_wanted():
+            return
     gaps: list[str] = []
     frames = telling_gaps(frames, gaps.append)
     player = Player(name, frames, Pace(speed, idle_limit), time.monotonic)
@@ -214,6 +215,18 @@ def _play(
         say(gap)
     if player.shown is not None:
         say(f"{name}: shown up to {show_time(player.shown.at)}, offset {player.shown.end}")
+
+
+def _is_wanted() -> bool:
+    """Ask the person for a key."""
+    from terma.stage import Stage
+
+    with Stage(b"", b"") as stage:
+        print("Enter plays it, any other key leaves ", end="", file=sys.stderr, flush=True)
+        while not (keys := stage.wait()[0]):
+            pass
+    print(file=sys.stderr)
+    return keys[0] in (b"\r", b"\n")
 
 
 def _pour(frames: Iterator[Frame]) -> None:

@@ -16,7 +16,7 @@ import typer
 from backends.errors import TimedOut, UsageError
 from terma.options import Debug, Name
 
-Text = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Typed as it is.")]
+Text = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Typed as it is.")]
 KeysOption = Annotated[
     str | None,
     typer.Option("--keys", metavar="KEYS", help=r"Keys: 'make\n', '<C-c>', '<Up>', '<Esc>:q\n'."),
@@ -46,7 +46,7 @@ _NAMED = {
 
 _PART = re.compile(
     r"\\x(?P<hex>[0-9a-fA-F]{2})|\\u(?P<code>[0-9a-fA-F]{4})|\\(?P<escape>.?)"
-    r"|<(?P<name>[^<>\s]{1,16})>|[^\\<]+|<",
+    r"|<(?P<name>[^<>\s]{1,16})>|(?P<open><[^<>\s\\]{0,16})|[^\\<]+",
     re.DOTALL,
 )
 
@@ -71,12 +71,12 @@ def send(
     from backends.protocol.terminals import SignalTerminal, WriteTerminal
 
     typed = _typed(text, keys, stdin) + (_ENTER if enter else b"")
+    if signal is not None:
+        if typed:
+            raise UsageError("a signal is sent alone", "send the text with a command of its own")
+        _check_signal(signal)
     with BlockingTekton(is_local=True) as tekton:
         if signal is not None:
-            if typed:
-                raise UsageError(
-                    "a signal is sent alone", "send the text with a command of its own"
-                )
             tekton.call(SignalTerminal(name=name, signal=signal))
             return
         if not typed:
@@ -88,6 +88,13 @@ def send(
                 f"{name} has not taken all of it: what runs there does not read",
                 f"`terma screen {name}` shows what it does",
             ) from error
+
+
+def _check_signal(name: str) -> None:
+    from signal import Signals
+
+    if f"SIG{name.upper().removeprefix('SIG')}" not in Signals.__members__:
+        raise UsageError(f"there is no signal {name!r}", "INT, TERM or HUP; `kill -l` shows all")
 
 
 def _typed(text: list[str] | None, keys: str | None, stdin: bool) -> bytes:
@@ -136,10 +143,12 @@ def _part(found: re.Match[str]) -> bytes:
         if found["escape"] in _ESCAPES:
             return _ESCAPES[found["escape"]]
         raise UsageError(
-            f"{found[0]!r} is no escape", r"\n \r \t \e \x1b \\ \< are; `--help` tells more"
+            f"'{found[0]}' is no escape", r"\n \r \t \e \x1b \\ \< are; `--help` tells more"
         )
     if found["name"] is not None:
         return _named(found["name"])
+    if found["open"] is not None:
+        raise _no_key(found["open"])
     return found[0].encode("utf-8", "surrogateescape")
 
 
@@ -159,6 +168,10 @@ def _named(name: str) -> bytes:
             return bytes([ord(sign.upper()) & 0x1F])
     if dash == "-" and kind == "c" and sign.lower() == "space":
         return b"\x00"
-    raise UsageError(
-        f"<{name}> is no key", r"as in <C-c> <M-x> <Up> <F5> <Enter>; a plain < is `\<`"
+    raise _no_key(f"<{name}>")
+
+
+def _no_key(words: str) -> UsageError:
+    return UsageError(
+        f"{words} is no key", r"as in <C-c> <M-x> <Up> <F5> <Enter>; a plain < is `\<`"
     )

@@ -118,7 +118,10 @@ def _draw(page: Sequence[str], foot: Sequence[str]) -> None:
     rows = max(rows - len(foot), 1)
     if len(page) > rows:
         page = [*page[: rows - 1], f"… {len(page) - rows + 1} more"]
-    sys.stdout.write("\x1b[H" + "\x1b[K\n".join([*page, *foot]) + "\x1b[K\x1b[J")
+    *lines, last = [*page, *foot]
+    # erased before it is written: after a full line the cursor is still on its last character
+    drawn = "".join(f"\x1b[K{line}\n" for line in lines)
+    sys.stdout.write(f"\x1b[H{drawn}\x1b[J{last}")
     sys.stdout.flush()
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from backends.errors import TektonError, UsageError
+from backends.protocol.terminals import TerminalState
 from backends.runtime import MAX_NAME
 from terma.service.directory import NameOfClosed, find_terminal
 from terma.service.terminal import Terminal
@@ -46,8 +47,9 @@ class Table:
         if not terminal.is_running:
             seen = terminal.activity.now
             detail = f" ({seen.detail})" if seen.detail else ""
+            verb = "has" if seen.state is TerminalState.EXITED else "is"
             raise TektonError(
-                f"nothing runs in {terminal.name}: it is {seen.state.value}{detail}",
+                f"nothing runs in {terminal.name}: it {verb} {seen.state.value}{detail}",
                 f"`terma restore {terminal.name}` runs it anew; `terma close {terminal.name}` "
                 "frees its name",
             )

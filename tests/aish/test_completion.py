@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aish.commands.completion import PROGRAMS, SCRIPTS, SHELLS
+from terma.cli import SHORT
 from tests.programs import missing, needed
 from tests.scenarios.tekton_process import clean_environment
 from tests.scenarios.terminal import Terminal
@@ -282,6 +283,14 @@ def test_the_script_is_shown(place: Place) -> None:
     one = place.completion("show", "fish", "--for", "tekton").stdout
     assert one == (SCRIPTS / "tekton.fish").read_text()
     assert place.completion("show", "bash", "--for", "emacs").returncode == 2
+
+
+def test_a_command_is_described_as_in_the_list_of_all() -> None:
+    fish, zsh = ((SCRIPTS / f"terma.{shell}").read_text() for shell in ("fish", "zsh"))
+    for verb, about in SHORT.items():
+        told = about[:1].upper() + about[1:]
+        assert f"-a {verb} -d '{told}'\n" in fish.replace("\\'", "'")
+        assert f"'{verb}:{told}'\n" in zsh.replace("'\\''", "'")
 
 
 def test_zsh_is_told_where_to_look_and_with_consent_that_is_done(place: Place) -> None:

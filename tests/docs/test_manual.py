@@ -82,3 +82,11 @@ def test_it_has_the_sections_of_a_manual_page(page: Path) -> None:
         "FILES", "EXAMPLES", "SEE ALSO",
     ]  # fmt: skip
     assert f"{page.stem} \\- " in page.read_text(encoding="utf-8")
+
+
+def test_what_may_be_left_out_is_in_brackets() -> None:
+    [terma] = PROGRAMS["terma.1"]
+    shown = {one.words[-1]: [each.shows for each in one.arguments] for one in terma.leaves()}
+    assert (shown["send"], shown["new"]) == (["NAME", "[TEXT]..."], ["NAME", "[-- CMD...]"])
+    [do] = [one for one in aish_commands().leaves() if one.words[-1] == "do"]
+    assert [one.shows for one in do.arguments] == ["[WISH...]"]

@@ -458,19 +458,43 @@ def test_a_ci_completes_its_options(kind: str, tekton: TektonProcess) -> None:
 def test_our_own_programs_complete_their_words(kind: str, tekton: TektonProcess) -> None:
     file = "autoload -Uz compinit; compinit -u -D" if kind == "zsh" else ""
     with UserShell(kind, tekton, file) as shell:
-        for typed, becomes in [
-            ("aish session li", "aish session list"),
-            ("aish mirr", "aish mirror"),
-            ("tekton stat", "tekton status"),
-            ("terma rest", "terma restore"),
-        ]:
-            begun = len(shell.terminal.shown)
-            shell.terminal.type(f"{typed}\t")
+        _check_completion(shell)
 
-            def is_shown(begun: int = begun, becomes: str = becomes) -> bool:
-                return becomes in plain(shell.terminal.shown[begun:])
 
-            shell.terminal.wait_until(is_shown, becomes)
-            prompts = shell.prompts
-            shell.terminal.type("\x15\r")  # takes the line back
-            shell.wait_for_prompt(prompts + 1)
+def _check_completion(shell: UserShell) -> None:
+    for typed, becomes in [
+        ("aish session li", "aish session list"),
+        ("aish mirr", "aish mirror"),
+        ("tekton stat", "tekton status"),
+        ("terma rest", "terma restore"),
+    ]:
+        begun = len(shell.terminal.shown)
+        shell.terminal.type(f"{typed}\t")
+
+        def is_shown(begun: int = begun, becomes: str = becomes) -> bool:
+            return becomes in plain(shell.terminal.shown[begun:])
+
+        shell.terminal.wait_until(is_shown, becomes)
+        prompts = shell.prompts
+        shell.terminal.type("\x15\r")  # takes the line back
+        shell.wait_for_prompt(prompts + 1)
+
+
+@pytest.mark.parametrize("line", ["", "autoload -Uz compinit; compinit -u -D"])
+def test_zsh_completes_where_no_start_file_has_set_that_up(
+    line: str, tekton: TektonProcess
+) -> None:
+    with UserShell("zsh", tekton, "setopt no_auto_menu") as shell:
+        assert shell.run("print ${+functions[compdef]}") == ("0", 0), "no start waits for it"
+        shell.run(line or ":")
+        _check_completion(shell)
+        assert shell.run("print ${+functions[compdef]} ${options[automenu]}") == ("1 off", 0)
+        assert not list(shell.home.glob(".zcompdump*"))
+
+
+def test_a_tab_of_the_user_s_own_stays_theirs(tekton: TektonProcess) -> None:
+    file = "zle -N expand-or-complete own; function own { BUFFER='echo own'; }"
+    with UserShell("zsh", tekton, file) as shell:
+        begun = len(shell.terminal.shown)
+        shell.terminal.type("terma rest\t\r")
+        assert shell.result(begun) == ("own", 0)

@@ -204,6 +204,15 @@ def test_what_is_lost_is_restored_in_the_environment_of_the_caller() -> None:
         assert decoded(programs.environment) != decoded(shells.environment)
 
 
+def test_what_exits_at_once_is_not_told_as_running() -> None:
+    gone = dataclasses.replace(CARL, detail="exit 3")
+    with scripted(CARL) as stage:
+        for one, told in ((gone, "which has exited: exit 3"), (CARL, "which has exited")):
+            stage.terma.restored = Restored(terminals=(one,))
+            ran = run("restore", "carl")
+            assert (ran.status, ran.err) == (0, f"restored carl, {told}\n")
+
+
 def test_what_is_refused_is_told_with_what_to_do() -> None:
     refused = (
         NotRestored(name="bob", reason="processes of it are still there", pids=(7, 8)),

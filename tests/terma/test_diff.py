@@ -163,9 +163,24 @@ def test_a_pipe_that_is_closed_ends_it(worktree: Worktree) -> None:
 
 
 def test_git_s_own_errors_and_status_are_told(worktree: Worktree) -> None:
-    ran = run("diff", "bob", "--", "--no-such-option")
-    assert (ran.status, ran.out) == (129, b"")
-    assert "usage: git diff" in ran.err
+    for option, status, told in [
+        ("--no-such-option", 2, "git diff does not take --no-such-option"),
+        ("--diff-filter=q", 2, "git diff does not take --diff-filter=q"),
+        ("nothing", 1, "git diff: ambiguous argument 'nothing': "),
+    ]:
+        ran = run("diff", "bob", "--", option)
+        assert (ran.status, ran.out) == (status, b"")
+        assert ran.err.startswith(f"error: {told}")
+    assert run("diff", "bob", "--", "--exit-code", "--name-only").status == 1
+
+
+def test_a_complaint_does_not_go_to_the_pager(worktree: Worktree, tmp_path: Path) -> None:
+    environment = os.environ | {"PAGER": "touch paged"}
+    terminal = Terminal([*TERMA, "diff", "bob", "--", "--nonsense"], environment, tmp_path)
+    assert terminal.wait() == 2
+    assert b"git diff does not take --nonsense\r\n" in terminal.shown
+    assert not Path(worktree.path, "paged").exists()
+    terminal.close()
 
 
 def test_a_terminal_without_a_worktree_or_one_that_is_gone(worktree: Worktree) -> None:

@@ -140,19 +140,41 @@ def test_what_a_command_calls_itself_reaches_no_terminal_raw() -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", shown)
 
 
-@pytest.mark.parametrize("width", [80, 90, 110, 160, 200])
+@pytest.mark.parametrize("width", [80, 90, 110, 120, 160, 200])
 def test_it_fits_the_terminal_with_every_folder_and_every_time(width: int) -> None:
     terminals = [dataclasses.replace(ALICE, detail="vim 日本語のファイル.txt"), BOB, EVE]
     head, alice, bob, eve = as_table(terminals, NOW, width).splitlines()
     assert max(map(cells, (head, alice, bob, eve))) <= width
     assert "FOLDER" in head
     assert "/home/you/src" in alice
-    is_whole = width >= 160
-    assert ("from prompt mark" in alice, "IDLE" in head) == (is_whole, is_whole)
+    is_whole = width >= 120
+    assert ("40 s, from prompt mark" in alice, "IDLE" in head) == (is_whole, is_whole)
+    assert width < 160 or "busy: vim 日本語のファイル.txt, 40 s" in alice
     if not is_whole:
         assert re.match(r"alice +shell, no log +coding,test +busy [^ ].* 40s  ", alice)
         assert " waiting 3m  " in bob
         assert re.search(r"lost( ptyhost has died| pty[^ ]*….*)? 2h ", eve)
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (120, "NAME KIND ROLE STATE UNREAD PID IDLE FOLDER"),
+        (119, "NAME KIND ROLE STATE UNREAD PID FOLDER"),
+        (69, "NAME KIND ROLE STATE UNREAD PID"),
+        (50, "NAME KIND ROLE STATE UNREAD"),
+        (40, "NAME ROLE STATE UNREAD"),
+        (24, "NAME STATE"),
+    ],
+)
+def test_the_window_alone_decides_which_columns_there_are(width: int, heads: str) -> None:
+    busy = dataclasses.replace(DORA, state=TerminalState.BUSY, detail="x" * 300, active_at=NOW)
+    long = dataclasses.replace(busy, name="n" * 32, folder="/" + "f" * 200)
+    for terminals in ([DORA], [DORA, busy], [DORA, long]):
+        lines = as_table(terminals, NOW, width).splitlines()
+        assert lines[0].split() == heads.split()
+        assert max(map(cells, lines)) <= width
+    assert " idle" in as_table([DORA, busy], NOW, width)
 
 
 def test_what_is_idle_says_so_once_where_room_is_short() -> None:
@@ -320,11 +342,23 @@ def test_on_a_terminal_it_draws_in_place_until_it_is_told_to_end(
         stage.terma.terminals = [dataclasses.replace(BOB, name=f"t{n}") for n in range(6)]
         stage.tell("terminal.bob.state")
         terminal.wait_for("… 12 more".encode())  # with the warning of each
-        assert terminal.shown.rstrip().endswith(b"q quits\x1b[K\x1b[J")
+        assert terminal.shown.rstrip().endswith(b"\x1b[Jq quits")
         assert terminal.shown.startswith(b"\x1b[?1049h")
         terminal.type(key)
         assert terminal.wait() == status
         assert terminal.shown.endswith(b"\x1b[?7h\x1b[?25h\x1b[?1049l")
+        terminal.close()
+
+
+def test_on_a_terminal_a_line_that_fills_it_keeps_its_last_character(tekton_home: Path) -> None:
+    with scripted(dataclasses.replace(ALICE, folder="/" + "f" * 200)):
+        environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
+        terminal = Terminal([*TERMA, "list", "--watch"], environment, Path.cwd())
+        terminal.wait_for(b"q quits")
+        [alice] = re.findall(r"\x1b\[K(alice.*)\r\n", terminal.shown.decode())
+        assert (cells(alice), alice[-1]) == (80, "…")
+        terminal.type("q")
+        assert terminal.wait() == 0
         terminal.close()
 
 

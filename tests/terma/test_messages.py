@@ -360,6 +360,29 @@ def test_a_watched_inbox_prints_each_message_as_it_comes(service: MailService) -
         assert watching.wait(PATIENCE_S) == -signal.SIGINT
 
 
+def test_a_watched_inbox_may_leave_out_what_was_shown_long_ago(service: MailService) -> None:
+    for text in "abc":
+        send(text)
+    inbox("alice")
+    send("new")
+    for limit, texts in ((1, ["new", "next"]), (3, ["b", "c", "new", "next"])):
+        with begun("inbox", "--watch", "--json", "-n", str(limit), who="alice") as watching:
+            assert watching.stdout is not None
+            found = [json.loads(watching.stdout.readline())["text"] for _ in texts[:-1]]
+            send("next")
+            found.append(json.loads(watching.stdout.readline())["text"])
+            assert found == texts
+        terma("ack", inbox("alice")[-1]["id"], who="alice")
+
+
+def test_what_was_never_shown_is_left_out_of_no_watch(service: MailService) -> None:
+    for text in "abc":
+        send(text)
+    with begun("inbox", "--watch", "--json", "-n", "1", who="alice") as watching:
+        assert watching.stdout is not None
+        assert [json.loads(watching.stdout.readline())["text"] for _ in "abc"] == list("abc")
+
+
 @pytest.mark.parametrize(
     "arguments", [["--watch", "--all"], ["--notice", "--json"], ["--notice", "alice"]]
 )
@@ -397,6 +420,19 @@ def test_all_that_is_there_is_acknowledged_at_once(service: MailService) -> None
     ran = terma("ack", "--all", who="alice")
     assert (ran.status, ran.out, ran.err) == (0, b"", "3 messages acknowledged\n")
     assert terma("ack", "--all", who="alice").err == "0 messages acknowledged\n"
+
+
+def test_those_that_are_named_are_acknowledged_all_or_none(service: MailService) -> None:
+    ids = [send(text) for text in "ab"]
+    ran = terma("ack", *ids, "zzzz", who="alice")
+    assert (ran.status, ran.out) == (3, b"")
+    first, _ = ran.err.splitlines()
+    assert first.endswith("'zzzz' in this mailbox; nothing was acknowledged")
+    assert len(inbox("alice")) == 2
+    assert "nothing was" not in terma("ack", "zzzz", who="alice").err
+    ran = terma("ack", *ids, ids[0], who="alice")
+    assert (ran.status, ran.out, ran.err) == (0, b"", "2 messages acknowledged\n")
+    assert inbox("alice") == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["abcd", "--all"]])

@@ -136,6 +136,8 @@ def test_the_shell_is_the_one_that_is_named_else_configured_else_the_user_s(
     assert new("one", folder=tmp_path).status == 0
     assert new("two", "--shell", "zsh", folder=tmp_path).status == 0
     assert [asked.command[0] for asked in terma.asked] == [needed("fish"), needed("zsh")]
+    shells = [decoded(asked.environment)["SHELL"] for asked in terma.asked]
+    assert shells == [needed("fish"), needed("zsh")]
     config.write_text('[terma]\nshell = "nosh"\n')
     ran = new("three", folder=tmp_path)
     assert (ran.status, len(terma.asked)) == (3, 2)
@@ -216,6 +218,17 @@ def test_a_slip_is_told_and_nothing_is_asked(
     assert (ran.status, ran.out) == (2, b"")
     assert told in ran.err
     assert terma.asked == []
+
+
+@pytest.mark.parametrize(("shell", "told"), [("nosh", "nosh on your PATH"), ("/x/sh", "/x/sh")])
+def test_a_shell_that_is_not_there(
+    terma: OpeningTerma, tmp_path: Path, shell: str, told: str
+) -> None:
+    ran = new("alice", "--shell", shell, folder=tmp_path)
+    assert (ran.status, ran.out, terma.asked) == (3, b"", [])
+    error, hint = ran.err.splitlines()
+    assert error == f"error: there is no program {told}, which --shell asks for"
+    assert "bash, zsh and fish" in hint
 
 
 def test_a_current_folder_that_is_gone(terma: OpeningTerma, tmp_path: Path) -> None:

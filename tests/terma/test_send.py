@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -26,7 +27,7 @@ from tests.terma.attach.staged import COMMAND, StagedTerma, serving
         ("<Up><down><F5><F12>", b"\x1b[A\x1b[B\x1b[15~\x1b[24~"),
         ("<Enter><Esc><Tab><BS><Space><lt>", b"\r\x1b\t\x7f <"),
         ("<M-x><A-Up><M-C-c>", b"\x1bx\x1b\x1b[A\x1b\x03"),
-        ("a < b > c <", b"a < b > c <"),
+        (r"a \< b > c \<", b"a < b > c <"),
         ("<Esc>:wq\\n", b"\x1b:wq\r"),
     ],
 )
@@ -34,10 +35,22 @@ def test_keys_are_named(keys: str, sent: bytes) -> None:
     assert parse_keys(keys) == sent
 
 
-@pytest.mark.parametrize("keys", ["\\q", "\\", "\\xg0", "<Foo>", "<C-foo>", "<C-é>", "<html>"])
-def test_what_names_no_key_is_refused(keys: str) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        *[(keys, f"'{keys}' is no escape") for keys in (r"\q", "\\")],
+        (r"\xg0", r"'\x' is no escape"),
+        *[(keys, f"{keys} is no key") for keys in ("<Foo>", "<C-foo>", "<C-é>", "<html>")],
+        *[(keys, f"{keys} is no key") for keys in ("<C-q", "<", "<ThisIsNotTheName")],
+        (r"a < b", "< is no key"),
+        (r"<C-q\n", "<C-q is no key"),
+        (r"<Esc<Up>", "<Esc is no key"),
+    ],
+)
+def test_what_names_no_key_is_refused(keys: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}$") as raised:
         parse_keys(keys)
+    assert r"\<" in (raised.value.hint or "")
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\\<", exclude_categories=["Cs"])))
@@ -96,6 +109,15 @@ def test_a_signal_is_sent(terma: StagedTerma) -> None:
         "INT"
     ]
     assert send("alice", "text", "--signal", "INT").returncode == 2
+
+
+@pytest.mark.parametrize("name", ["BOGUS", "9", ""])
+def test_a_signal_that_there_is_not_is_refused_before_anything_is_asked(
+    name: str, terma: StagedTerma
+) -> None:
+    ran = send("alice", "--signal", name)
+    assert (ran.returncode, terma.asked) == (2, [])
+    assert ran.stderr.decode().startswith(f"error: there is no signal {name!r}\nhint: ")
 
 
 def test_nothing_to_type_is_refused(terma: StagedTerma) -> None:

@@ -102,8 +102,9 @@ def test_the_user_s_shell_is_run_at_once_and_marks_its_prompts(
 
 def test_a_shell_that_is_named_has_the_integration_too(kind: str, home: TektonProcess) -> None:
     for word in (kind, needed(kind)):
-        command, _, found = program_of([word], home.environment | {"SHELL": "/bin/sh"})
+        command, environment, found = program_of([word], home.environment | {"SHELL": "/bin/sh"})
         assert (command[0], found) == (needed(kind), SHELL)
+        assert environment["SHELL"] == needed(kind)
     with shell_in_terminal(kind, home, (kind,), variables={"SHELL": "/bin/sh"}) as shell:
         assert shell.run("echo on") == ("on", 0)
 
@@ -132,6 +133,11 @@ def test_a_shell_without_marks_is_a_program() -> None:
     command, environment, kind = program_of([], {"PATH": "/usr/bin:/bin"}, "sh")
     assert (os.path.basename(command[0]), kind) == ("sh", PROGRAM)
     assert environment["PATH"].startswith("/usr/bin:/bin:")
+
+
+def test_another_program_of_the_user_s_own_kind_of_shell_stays_theirs() -> None:
+    given = {"PATH": "/usr/bin:/bin", "SHELL": "/opt/bin/sh"}
+    assert program_of([], given, "sh")[1]["SHELL"] == "/opt/bin/sh"
 
 
 def test_a_shell_that_is_not_there() -> None:
@@ -178,7 +184,7 @@ def test_a_shell_that_is_run_anew_gets_the_same(kind: str, home: TektonProcess) 
     for one in words:
         command, environment, _ = program_of(one, given)
         again = given | {"TERMA_TERMINAL": "bob", "AISH_LEVEL": "3", "SHELL": "/bin/sh"}
-        assert environment_for(command, again) == environment | {"SHELL": "/bin/sh"}
+        assert environment_for(command, again) == environment
     assert (
         environment["AISH_LAUNCHERS"] in environment_of({}, environment["AISH_LAUNCHERS"])["PATH"]
     )
