@@ -14,7 +14,13 @@ from backends.errors import CannotConnect, TektonError
 from backends.protocol.connection import ChunkReceived
 from backends.protocol.messages import Event, Subscribe
 from backends.protocol.screens import Screen, ScreenChange
-from backends.protocol.terminals import Output, TerminalEnd, TerminalInfo, TerminalState
+from backends.protocol.terminals import (
+    Output,
+    TerminalEnd,
+    TerminalInfo,
+    Terminals,
+    TerminalState,
+)
 from terma.attach.history import ROWS, History
 from terma.attach.keys import Key, Keys
 from terma.attach.link import Link
@@ -79,6 +85,7 @@ class Attach:
         self._notices = Notices(info.name)
         self._history = History(has_history)
         self._is_name_sure = True
+        self._asks_others = notify != "none"
         self._retry_at = 0.0
         self._ask_at = 0.0
         self._unsent = 0
@@ -162,7 +169,7 @@ class Attach:
     @property
     def _asks_state(self) -> bool:
         is_wanted = self._has_status or self._view.lacks_title or not self._is_name_sure
-        return is_wanted and self._view.mode is not Mode.LOST
+        return (is_wanted or self._asks_others) and self._view.is_shown
 
     def _do_what_is_due(self, now: float) -> None:
         self._type(self._keys.expire(now))
@@ -170,7 +177,7 @@ class Attach:
             self._end = self._end or End("detached")
             self._person.forget()
         if self._person.is_gone:
-            self._end = End("the terminal is gone", signal=signal.SIGHUP)
+            self._end = End("detached: this window is gone", signal=signal.SIGHUP)
         if self._wire is None or self._end is not None:
             return
         if self._history.deadline is not None and now >= self._history.deadline:
@@ -181,7 +188,10 @@ class Attach:
             self._wire.attach(self._view.size)
         if self._asks_state and now >= self._ask_at:
             self._ask_at = now + _STATUS_S
-            self._wire.ask_state()
+            self._wire.ask_state(of_all=self._asks_others)
+        if self._unsent and self._view.is_shown:
+            self._view.tell(f"{_bytes(self._unsent)} not sent: the hub was gone")
+            self._unsent = 0
 
     # -- the person --------------------------------------------------------------------------
 
@@ -220,7 +230,7 @@ class Attach:
         for number in numbers:
             if number in _ENDING:
                 found = signal.Signals(number)
-                self._end = End(f"ended by {found.name}", signal=found)
+                self._end = End(f"detached ({found.name})", signal=found)
             elif number == signal.SIGWINCH:
                 self._view.resize(now)
                 if self._wire is not None and not self._is_read_only:
@@ -273,10 +283,8 @@ class Attach:
         elif isinstance(arrival, TerminalEnd):
             self._release(now)
             self._end = end_of(self._name, arrival)
-        elif isinstance(arrival, TerminalInfo):
-            self._is_name_sure = True
-            self._notices.own = arrival.name
-            self._view.show_state(arrival)
+        elif isinstance(arrival, Terminals):
+            self._take_states(arrival, now)
         else:
             self._release(now)
             self._tell_trouble(arrival)
@@ -285,8 +293,6 @@ class Attach:
 
     def _take_output(self, output: Output, now: float) -> None:
         """Show output, or hold it until what belongs above it is there."""
-        if output.is_repaint:
-            self._unsent = 0
         if self._history.hold(output):
             return
         has_its_size = (output.columns, output.rows) == self._view.size
@@ -307,6 +313,18 @@ class Attach:
         for output in held:
             self._view.show_output(output, now)
 
+    def _take_states(self, answer: Terminals, now: float) -> None:
+        """Take how this terminal is, and at first which others wait already."""
+        for info in answer.terminals:
+            if info.id == self._info.id:
+                self._is_name_sure = True
+                self._notices.own = info.name
+                self._view.show_state(info)
+        if self._asks_others:
+            self._asks_others = False
+            if words := self._notices.take_all(answer.terminals):
+                self._view.show_waiting(words, now)
+
     def _tell_trouble(self, trouble: Trouble) -> None:
         lost = f"{_bytes(trouble.untyped)} not typed: " if trouble.untyped else ""
         self._view.tell(lost + trouble.error.message)
@@ -319,7 +337,7 @@ class Attach:
         self._hang_up()
         self._history.forget()
         self._notices.forget()
-        self._is_name_sure = False
+        self._is_name_sure, self._asks_others = False, self._notify != "none"
         self._retry_at = time.monotonic()
         self._show_loss()
 

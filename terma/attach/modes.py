@@ -45,6 +45,9 @@ ORIGIN_OFF = b"\x1b[?6l"
 
 CLEAR = ORIGIN_OFF + b"\x1b[H\x1b[2J"
 
+ALTERNATE = b"\x1b[?1049h"
+"""Shows the alternate screen, and keeps the cursor's place on the main one."""
+
 UNSURE = 47
 """The mode that leaves the alternate screen and, on the main one, does nothing at all."""
 

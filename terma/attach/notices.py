@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 
 from backends.cleaning import clean_line
 from backends.protocol.messages import Event
-from backends.protocol.terminals import TerminalState
+from backends.protocol.terminals import TerminalInfo, TerminalState
 
 BELL = b"\x07"
 
@@ -23,6 +24,7 @@ class Notices:
     def __init__(self, own: str) -> None:
         self.own = own
         self._waiting: dict[str, str] = {}
+        self._told: set[str] = set()  # who waited when it was last known
 
     @property
     def summary(self) -> str:
@@ -45,15 +47,27 @@ class Notices:
         words = self._waiting[name] = _words(name, event.data.get("detail"))
         return words
 
+    def take_all(self, terminals: Iterable[TerminalInfo]) -> str:
+        """Take how every terminal is; returns what a person should hear of those that wait."""
+        waiting = {
+            info.name: _words(info.name, info.detail)
+            for info in terminals
+            if info.state is TerminalState.WAITING and info.name != self.own
+        }
+        told, self._told = {*self._told, *self._waiting}, set()
+        self._waiting |= waiting
+        return "; ".join(words for name, words in waiting.items() if name not in told)
+
+    def forget(self) -> None:
+        """Take it that none waits, until `take_all`: nobody tells any more."""
+        self._told |= set(self._waiting)
+        self._waiting.clear()
+
     def _rename(self, name: str, to: str) -> None:
         if name == self.own:
             self.own = to
         if name in self._waiting:
             self._waiting[to] = clean_line(to) + self._waiting.pop(name)[len(clean_line(name)) :]
-
-    def forget(self) -> None:
-        """Take it that none waits: nobody tells any more."""
-        self._waiting.clear()
 
 
 def _words(name: str, detail: object) -> str:

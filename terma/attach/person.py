@@ -50,6 +50,12 @@ class Person:
 
     def make_raw(self) -> None:
         """Make it raw again, for example after somebody stopped this process."""
+        try:
+            self._make_raw()
+        except termios.error:  # a window that is closed sends SIGCONT as well as SIGHUP
+            self._is_gone = True
+
+    def _make_raw(self) -> None:
         raw = termios.tcgetattr(0)
         raw[0] &= ~(
             termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR

@@ -63,11 +63,15 @@ class Guard:
         return b"\x1b[%d;%dr" % (int(top or 0) or 1, last)
 
 
-def status_text(name: str, info: TerminalInfo | None, notice: str = "") -> str:
+def status_text(
+    name: str, info: TerminalInfo | None, notice: str = "", is_read_only: bool = False
+) -> str:
     """Return the words of a status line, in characters of one column."""
-    words = [name]
+    words = [info.name if info is not None else name]
+    if is_read_only:
+        words.append("read-only")
     if info is not None:
-        words = [info.name, _state_of(info)]
+        words.append(_state_of(info))
         if info.unread:
             words.append(f"{info.unread} unread")
         others = info.attached - 1

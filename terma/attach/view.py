@@ -17,10 +17,12 @@ from backends.protocol.screens import Row, Screen, ScreenChange
 from backends.protocol.terminals import Output, TerminalInfo
 from terma.attach.frame import Frame
 from terma.attach.modes import (
+    ALTERNATE,
     CLEAR,
     CUT,
     ORIGIN,
     ORIGIN_OFF,
+    PUSH_TITLE,
     REPORTS_OFF,
     UNSURE,
     at_bottom,
@@ -41,7 +43,8 @@ SETTLE_S = 0.3
 """Seconds for which the sizes may differ after the window's has changed: the terminal follows."""
 
 _TAIL = 4096
-_KEEPS_PLACE = 1049
+_KEEP_PLACE = (None, 1049)
+"""Of the modes that show the alternate screen, only 1049 keeps the cursor's place on the main."""
 _NOTICE_S = 10.0
 """How long it is shown that another terminal waits."""
 
@@ -85,7 +88,7 @@ class View:
         self._is_stale = False
         self._tail = b""
         self._later = b""
-        self._has_origin = False
+        self._is_displaced = False
         self._loss = ""
         self._traces = Traces()
         self._waiting = ""
@@ -108,6 +111,11 @@ class View:
         """The size that a terminal needs to fill the window."""
         columns, rows = self._window
         return columns, max(rows - self._has_status, 1)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the terminal is on the window as it is now."""
+        return self.mode in (Mode.RAW, Mode.FRAMED)
 
     @property
     def settle_by(self) -> float | None:
@@ -162,7 +170,7 @@ class View:
         if self._has_status:
             self._guard = Guard(self.size[1])
             self._person.put(self._guard.region)
-        self._put(data)
+        self._put(data.replace(title(""), title(self._title_of(""))))
 
     def settle(self, now: float) -> None:
         """Begin a frame where the sizes differ for good; end a notice that was shown for long."""
@@ -175,10 +183,17 @@ class View:
             self._begin_frame()
 
     def _begin_frame(self) -> None:
+        """Begin to draw on the alternate screen, so that nothing of it stays on the main one."""
+        before = self._reset()
+        if self.mode is Mode.EMPTY:
+            before += b"\x1b[H"
+        elif self._covers_last_row:
+            before += self._last_row
+        self._is_displaced |= self._traces.alternate not in _KEEP_PLACE
         self.mode, self._loss = Mode.FRAMED, ""
         self._screen = None
         self._frame = Frame(*self.size)
-        self._begin_afresh(self._reset() + CLEAR)
+        self._begin_afresh(before + ALTERNATE + CLEAR)
         self._draw_status()
 
     def show_change(self, change: ScreenChange) -> None:
@@ -191,7 +206,7 @@ class View:
         self._name = info.name
         if self._lacks_title:
             self._lacks_title = False
-            self._later += title(clean_line(info.title))
+            self._later += title(self._title_of(info.title))
             self._draw_later()
         if info != self._info:
             self._info = info
@@ -266,16 +281,25 @@ class View:
         """Return what restores every mode of the window, and goes to the row below."""
         alternate = self._traces.alternate
         is_unsure = self._person.is_behind or self._person.has_dropped
-        restored = self._reset(is_unsure) + self._traces.colors_off
+        restored = self._reset(is_unsure) + self._traces.colors_off + self._traces.titles_off
         if self.mode is Mode.EMPTY:
             return restored
-        if self.mode is Mode.FRAMED:
-            return restored + CLEAR
-        # Of the modes that show the alternate screen, only this one keeps the cursor's place.
-        is_placed = not is_unsure and alternate in (None, _KEEPS_PLACE)
-        if self.mode is Mode.LOST or self._has_status or self._has_origin or not is_placed:
-            return restored + ORIGIN_OFF + b"\x1b[%d;1H\x1b[K" % self._window[1]
+        is_placed = not is_unsure and alternate in _KEEP_PLACE and not self._is_displaced
+        if self._covers_last_row or not is_placed:
+            return restored + self._last_row
         return restored + b"\r\n\x1b[J"
+
+    @property
+    def _covers_last_row(self) -> bool:
+        """Whether something of ours is in the last row of the main screen."""
+        if self.mode is Mode.FRAMED:
+            return False
+        return self._has_status or (self.mode is Mode.LOST and self._traces.alternate is None)
+
+    @property
+    def _last_row(self) -> bytes:
+        """What goes to the last row and clears it."""
+        return ORIGIN_OFF + b"\x1b[%d;1H\x1b[K" % self._window[1]
 
     def _reset(self, is_unsure: bool = False) -> bytes:
         """Return what undoes all modes.
@@ -285,13 +309,20 @@ class View:
         """
         return reset(UNSURE if is_unsure else self._traces.alternate)
 
+    def _title_of(self, text: str) -> str:
+        """Return the title of the window: the terminal's, or its name where it has none."""
+        return clean_line(text or self._name)
+
     # -- drawing -----------------------------------------------------------------------------
 
     def _put(self, data: bytes) -> None:
         shown = self._guard.feed(data) if self._has_status else data
         self._person.put(shown)
         self._traces.feed(shown)
-        self._has_origin = self._has_origin or ORIGIN in shown
+        if self._traces.has_taken_title:  # it was the person's, which has to be there at the end
+            self._traces.has_taken_title = False
+            self._later += PUSH_TITLE
+        self._is_displaced = self._is_displaced or ORIGIN in shown
         self._tail = shown[-_TAIL:] if len(shown) >= _TAIL else (self._tail + shown)[-_TAIL:]
         if self._later or (self._has_status and self._guard.is_cleared):
             self._draw_later()
@@ -314,7 +345,7 @@ class View:
     def _draw_status(self) -> None:
         if self._has_status and self.mode is not Mode.EMPTY:
             notice = self._waiting or (self.notices[-1] if self.notices else "")
-            text = status_text(self._name, self._info, notice)
+            text = status_text(self._name, self._info, notice, self._is_read_only)
             self._person.put(at_bottom(text, *self._window))
         self._guard.is_cleared = False
 

@@ -26,7 +26,7 @@ from backends.protocol.terminals import (
     Output,
     ResizeTerminal,
     TerminalEnd,
-    TerminalInfo,
+    Terminals,
     WriteTerminal,
 )
 from terma.attach.link import Link
@@ -47,7 +47,7 @@ class Trouble:
     untyped: int = 0
 
 
-Arrival: TypeAlias = Output | Screen | ScreenChange | TerminalEnd | TerminalInfo | Trouble
+Arrival: TypeAlias = Output | Screen | ScreenChange | TerminalEnd | Terminals | Trouble
 
 
 class Wire:
@@ -136,10 +136,11 @@ class Wire:
         self._next_size = size
         self._resize()
 
-    def ask_state(self) -> None:
-        """Ask how the terminal is; the answer comes as a `TerminalInfo`."""
+    def ask_state(self, of_all: bool) -> None:
+        """Ask how the terminal is, and the others too on wish; the answer comes as `Terminals`."""
         if self._asking is None:
-            self._asking = self.typing.ask(ListTerminals(name=self._terminal))
+            name = None if of_all else self._terminal
+            self._asking = self.typing.ask(ListTerminals(name=name))
 
     def _write(self) -> None:
         if self._writing is None and self._typed and self._attachment is not None:
@@ -205,7 +206,7 @@ class Wire:
             self._attach()
         elif number == self._asking:
             self._asking = None
-            yield from value.terminals
+            yield value
 
     def _take_error(self, link: Link, event: ErrorReceived) -> Iterator[Arrival]:
         number, error = event.id, event.error

@@ -160,7 +160,7 @@ def _join(
     from terma.attach.client import Attach
 
     notify = load_config(find_paths().config_file, os.environ).terma.notify
-    say(f"{info.name}: {key} detaches{', nothing is typed' if is_read_only else ''}")
+    say(f"{info.name}: {key} detaches{'; read-only' if is_read_only else ''}")
     end = Attach(info, key, is_read_only, has_status, has_history, notify).run()
     try:
         for notice in end.notices:

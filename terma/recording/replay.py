@@ -12,7 +12,7 @@ from terma.stage import QUIT, Incoming, Stage
 from terma.times import show_time
 
 SKIP_S = 5.0
-"""Seconds of the recording that the right arrow passes over."""
+"""Seconds that the right arrow passes over, as the clock counts them."""
 
 _SLOWEST, _FASTEST = 1 / 16, 1024.0
 _FASTER = frozenset({b"+", b"="})
@@ -25,6 +25,8 @@ _KEPT = re.compile(rb"\x1b[78]|\x1b\[[su]")  # where the cursor is kept, and fet
 class Pace:
     """When what comes next in a recording is due; every `now` is a steady clock's, in seconds.
 
+    Seconds of the recording are counted as they are played: a pause is no longer than its limit.
+
     Args:
         speed: Seconds of the recording in one second; 0 waits for nothing.
         idle_limit_s: The longest pause, in seconds of the recording.
@@ -33,8 +35,10 @@ class Pace:
     def __init__(self, speed: float, idle_limit_s: float) -> None:
         self.speed = speed
         self.is_paused = False
+        self.expected_s = 0.0
+        """When the next output is due, in seconds of the recording since the first."""
         self._idle_limit_s = idle_limit_s
-        self._at: float | None = None  # where in the recording we are
+        self._at: float | None = None  # when the next was put out
         self._left_s = 0.0  # of the recording, until the next is due
         self._counted_at = 0.0
         self._skip_until: float | None = None
@@ -47,13 +51,15 @@ class Pace:
             self._count(now)
             # What came late does not count: `_left_s` may be below 0, but not by much.
             self._left_s = max(self._left_s, -0.1 * self.speed)
-            self._left_s += min(max(at - self._at, 0.0), self._idle_limit_s)
+            pause_s = min(max(at - self._at, 0.0), self._idle_limit_s)
+            self._left_s += pause_s
+            self.expected_s += pause_s
         self._at = at
 
     def wait_s(self, now: float) -> float | None:
         """Return how long it is until the next is due, `None` for as long as it is paused."""
-        if self._skip_until is not None and self._at is not None:
-            if self._at < self._skip_until:
+        if self._skip_until is not None:
+            if self.expected_s < self._skip_until:
                 self._left_s = 0.0
                 return 0.0
             self._skip_until, self._left_s = None, 0.0
@@ -73,9 +79,11 @@ class Pace:
         if self.speed:
             self.speed = min(max(self.speed * factor, _SLOWEST), _FASTEST)
 
-    def skip(self) -> None:
+    def skip(self, now: float) -> None:
         """Pass over some seconds of the recording, without a pause."""
-        self._skip_until = max(self._skip_until or 0.0, self._at or 0.0) + SKIP_S
+        self._count(now)
+        reached_s = self.expected_s - max(self._left_s, 0.0)
+        self._skip_until = max(self._skip_until or 0.0, reached_s) + SKIP_S
 
     def _count(self, now: float) -> None:
         if not self.is_paused:
@@ -104,7 +112,7 @@ class Player:
         self._mark = _Mark()
         self._title = ""
         self._steps = 0  # frames that are shown next, paused or not
-        self._began_at: float | None = None
+        self._shown_s = 0.0
         self.shown: Frame | None = None
         """The last frame that was shown."""
 
@@ -112,9 +120,9 @@ class Player:
         """Play to the end, or until a person has seen enough; the terminal is as before then."""
         with Stage(ENTER, LEAVE) as stage:
             if self._play_all(stage) and stage.has_keys:
-                _, rows = stage.size()
-                end = f" the end of {self._name}: any key leaves "
-                stage.write(f"\x1b[!p\x1b[r\x1b[{rows};1H\x1b[7m{end}\x1b[m".encode())
+                columns, rows = stage.size()
+                end = f" the end of {self._name}: any key leaves "[: columns - 1]
+                stage.write(f"\x1b[!p\x1b[r\x1b[{rows};1H\x1b[7m{end}\x1b[m\x1b[K".encode())
                 while not stage.wait()[0]:
                     pass
 
@@ -146,27 +154,25 @@ class Player:
         elif key in _FASTER or key == b"-":
             self._pace.change_speed(2.0 if key in _FASTER else 0.5, now)
         elif key in _RIGHT:
-            self._pace.skip()
+            self._pace.skip(now)
         elif key == b".":
             self._steps += 1
             if not self._pace.is_paused:
                 self._pace.pause(now)
 
     def _show(self, frame: Frame, stage: Stage) -> None:
-        if self._began_at is None:
-            self._began_at = frame.at
-            if frame.rows < stage.size()[1]:  # so that it scrolls where it did
-                stage.write(f"\x1b[1;{frame.rows}r".encode())
+        if self.shown is None and frame.rows < stage.size()[1]:  # so that it scrolls where it did
+            stage.write(f"\x1b[1;{frame.rows}r".encode())
         self._mark.hide(stage)
         stage.write(self._mark.note(self._filter.feed(frame.data)))
         self._steps = max(self._steps - 1, 0)
-        self.shown = frame
+        self.shown, self._shown_s = frame, self._pace.expected_s
 
     def _tell_position(self, stage: Stage) -> None:
         """Tell where we are, whenever that changes: in the title and, paused, below it all."""
-        if self.shown is None or self._began_at is None:
+        if self.shown is None:
             return
-        seconds = max(int(self.shown.at - self._began_at), 0)
+        seconds = int(self._shown_s)
         facts = [f"{self._name} {seconds // 60}:{seconds % 60:02}", show_time(self.shown.at)]
         facts.append(_PAUSED if self._pace.is_paused else f"{self._pace.speed:g}x")
         columns, rows = stage.size()

@@ -143,6 +143,10 @@ def test_vim_is_repainted_and_resized(place: Place, tmp_path: Path) -> None:
     assert window.wait() == 0
     assert not any(window.mode(mode) for mode in (1049, 1000, 1002, 1006, 2004, 1))
     assert "line" not in window.text, "the alternate screen was left"
+    framed = place.attach(name, "--read-only", text="added", columns=110, rows=20)
+    detach(framed)
+    assert "added" not in framed.text
+    assert "·" not in framed.text
     again = place.attach(name, text="added", columns=100, rows=12)
     assert again.mode(1049)
     for columns in range(40, 100):
@@ -199,8 +203,9 @@ def test_a_hub_that_was_killed_is_waited_for_and_the_screen_repainted(place: Pla
     kill_hub(place)
     window.wait_text("the hub is gone")
     assert "before\n" in window.text
-    window.type("echo lo''st\r")
-    window.wait_text("10 bytes not sent".replace("10", str(len("echo lo''st\r"))))
+    lost = "echo lo''st\r"
+    window.type(lost)
+    window.wait_text(f"{len(lost)} bytes not sent")
     place.tekton.start()
     window.wait_until(lambda: "the hub is gone" not in window.text, "the hub is back")
     window.type("echo af''ter\r")
@@ -208,6 +213,7 @@ def test_a_hub_that_was_killed_is_waited_for_and_the_screen_repainted(place: Pla
     assert "before\n" in window.text
     assert "lost" not in window.text
     detach(window)
+    assert f"{name}: {len(lost)} bytes not sent: the hub was gone" in window.text
 
 
 def test_a_client_that_was_killed_harms_nobody(place: Place) -> None:
@@ -403,6 +409,11 @@ def test_a_terminal_that_comes_to_wait_rings_in_the_windows_of_others(place: Pla
     window.wait_for(b"\x07")
     assert "waits" not in window.text
     detach(window)
+    later = place.attach(name)
+    later.wait_for(f"{other} waits".encode())
+    assert b"\x07" not in later.shown
+    detach(later)
+    assert f"{other} waits" in later.text
 
 
 def waiting(place: Place) -> list[str]:

@@ -290,6 +290,54 @@ def test_a_name_that_changed_while_the_hub_was_gone_is_learnt(
     assert "eve: detached" in window.text
 
 
+@pytest.mark.parametrize("status", [[], ["--status"]])
+def test_which_terminals_wait_already_is_told_once_the_screen_is_there(
+    status: list[str], attach: Windows, terma: StagedTerma
+) -> None:
+    waiting = TerminalState.WAITING
+    terma.info = dataclasses.replace(terma.info, state=waiting, detail="who looks at it knows")
+    terma.others = (
+        TerminalInfo(name="bob", id="b", state=waiting, detail="done?"),
+        TerminalInfo(name="carol", id="c", state=TerminalState.BUSY, detail="make"),
+        TerminalInfo(name="dan", id="d", state=waiting),
+    )
+    terma.put(b"shown")
+    window = attached(attach, terma, *status)
+    if status:
+        window.wait_text("| bob waits: done?; dan waits")
+    else:
+        window.wait_for(b"\x1b]2;bob waits: done?; dan waits\x1b\\")
+    assert window.shown.index(b"shown") < window.shown.index(b"bob waits")
+    assert b"\x07" not in window.shown
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert "bob waits: done?; dan waits\nalice: detached" in window.text
+    assert terma.asked.count(ListTerminals()) == 1
+
+
+def test_the_title_comes_back_whatever_was_put_away_inside(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma)
+    terma.put(b"\x1b[23;2t\x1b[23;1tone left")
+    window.wait_for(b"one left\x1b[22;0t")
+    terma.put(b"\x1b[22;2t\x1b[22;1tanother began")
+    window.wait_text("another began")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert window.shown.index(b"\x1b[23;1t\x1b[23;2t") < window.shown.index(b"\x1b[23;0t")
+
+
+def test_where_the_terminal_has_no_title_the_window_gets_its_name(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    terma.put(b"shown")
+    window = attached(attach, terma)
+    window.wait_text("shown")
+    assert b"\x1b]2;alice\x1b\\" in window.shown
+    assert b"\x1b]2;\x1b\\" not in window.shown
+
+
 def test_it_is_shown_which_terminal_waits_for_what(attach: Windows, context: StageContext) -> None:
     service, hermes = StagedTerma(context), StagedHermes(context)
     with serving(service, hermes):
@@ -387,6 +435,7 @@ def test_signals_restore_and_end_it(number: int, attach: Windows, terma: StagedT
     window.wait_text("full")
     os.kill(window.pid, number)
     assert window.wait() == -number
+    assert f"alice: detached ({signal.Signals(number).name})" in window.text
     assert window.attributes == before
     assert not window.mode(1049)
     assert not window.mode(1003)
@@ -451,11 +500,14 @@ def test_a_hub_that_dies_is_waited_for(attach: Windows, context: StageContext) -
     with serving(second):
         window.wait_text("is back")
         assert "the hub is gone" not in window.text
+        told = "alice: 11 bytes not sent: the hub was gone"
+        window.wait_for(b"\x1b]2;%s\x1b\\" % told.encode())
         window.type("y")
         window.wait_until(lambda: second.typed, "a key")
         assert second.typed == b"y"
         window.type("\x1d")
         assert window.wait() == 0
+        assert f"{told}\nalice: detached" in window.text
 
 
 def test_while_the_hub_is_gone_the_key_leaves(attach: Windows, context: StageContext) -> None:
@@ -545,6 +597,65 @@ def test_another_size_is_shown_in_a_frame_until_one_types(
     window.wait_until(lambda: "·" not in window.text, "no frame")
     window.wait_until(lambda: window.mode(1000), "the mouse is the program's again")
     assert terma.typed == b"k"
+
+
+def everything_in(window: Window) -> list[str]:
+    """What a window shows and has above it, without rows that are empty."""
+    assert window.text
+    screen = window.engine.show(scrollback=1000)
+    rows = ("".join(run.text for run in row.runs) for row in (*screen.scrollback, *screen.lines))
+    return [row.rstrip() for row in rows if row.strip()]
+
+
+@pytest.mark.parametrize("program", [b"", b"\x1b[?1049h", b"\x1b[?1047h"])
+@pytest.mark.parametrize("status", [[], ["--status"]])
+def test_a_frame_leaves_nothing_behind(
+    program: bytes, status: list[str], attach: Windows, terma: StagedTerma
+) -> None:
+    window = attached(attach, terma, *status, columns=100, rows=30)
+    terma.put(b"hello\r\n$ " + program + b"there")
+    window.wait_text("there")
+    terma.resize(60, 10)
+    window.wait_text("alice is 60 x 10")
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert not window.mode(1049)
+    before = ["alice: Ctrl-] detaches"]
+    before += ["hello", "$" if program else "$ there"]
+    assert everything_in(window) == [*before, "alice: detached"]
+
+
+def test_a_frame_from_the_beginning_leaves_an_empty_window(
+    attach: Windows, terma: StagedTerma
+) -> None:
+    terma.resize(60, 10)
+    terma.put(b"hello")
+    window = attached(attach, terma, "--read-only")
+    window.wait_text("hello")
+    assert window.mode(1049)
+    window.type("\x1d")
+    assert window.wait() == 0
+    assert everything_in(window) == ["alice: Ctrl-] detaches; read-only", "alice: detached"]
+    assert window.text.split("\n")[1] == "alice: detached"
+
+
+def test_where_the_hub_was_gone_before_a_frame_that_is_not_left_behind(
+    attach: Windows, context: StageContext
+) -> None:
+    first, second = StagedTerma(context), StagedTerma(context)
+    with serving(first):
+        window = attached(attach, first, "--read-only")
+        first.put(b"hello")
+        window.wait_text("hello")
+    window.wait_text("the hub is gone")
+    second.engine.resize(60, 10)
+    second.size = (60, 10)
+    with serving(second):
+        window.wait_text("alice is 60 x 10")
+        window.type("\x1d")
+        assert window.wait() == 0
+    before = ["alice: Ctrl-] detaches; read-only", "hello"]
+    assert everything_in(window) == [*before, "alice: detached"]
 
 
 def test_a_write_under_way_is_waited_for_before_the_repaint(

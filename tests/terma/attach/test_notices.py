@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backends.protocol.messages import Event
-from backends.protocol.terminals import TerminalEnd, TerminalState
+from backends.protocol.terminals import TerminalEnd, TerminalInfo, TerminalState
 from terma.attach.client import end_of
 from terma.attach.notices import Notices, call_person
 from tests.scenarios.tekton_process import wait_for
@@ -34,6 +34,23 @@ def test_each_wait_is_told_once() -> None:
     assert notices.take(event("terminal.alice.state", state="waiting")) is None
     assert notices.take(event("terminal.bob.output", state="waiting")) is None
     assert notices.take(event("elsewhere")) is None
+
+
+def test_of_those_that_wait_already_each_is_told_once() -> None:
+    notices = Notices("alice")
+    alice, bob, carol = (
+        TerminalInfo(name=name, id=name, state=TerminalState.WAITING, detail=detail)
+        for name, detail in (("alice", None), ("bob", "look\x1b[2J here"), ("carol", None))
+    )
+    dan = TerminalInfo(name="dan", id="d", state=TerminalState.BUSY, detail="make")
+    assert notices.take_all([alice, bob, dan]) == "bob waits: look here"
+    assert notices.take(event("terminal.bob.state", state="waiting")) is None
+    assert notices.take_all([alice, bob, carol, dan]) == "carol waits"
+    assert notices.summary == "bob waits: look here; carol waits"
+    notices.forget()
+    assert notices.summary == ""
+    assert notices.take_all([alice, carol, dan]) == ""
+    assert notices.summary == "carol waits"
 
 
 def test_a_new_name_is_followed() -> None:

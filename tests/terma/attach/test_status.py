@@ -55,4 +55,6 @@ def test_the_words_tell_name_state_and_what_waits() -> None:
         name="alice", id="a", state=TerminalState.WAITING, detail="Bash", unread=1, attached=2
     )
     assert status_text("alice", info) == " alice | waiting: Bash | 1 unread | 1 other attached"
+    assert status_text("alice", info, is_read_only=True).startswith(" alice | read-only | waiting")
+    assert status_text("alice", None, is_read_only=True) == " alice | read-only"
     assert status_text("alice", None, "no\x1b漢") == " alice | no??"

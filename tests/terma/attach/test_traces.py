@@ -10,14 +10,14 @@ from terma.attach.traces import Traces
 
 PARTS = [
     b"\x1b", b"[?", b"1049", b"h", b"l", b";", b"1003", b"[>1u", b"[<u", b"]4;1;x\x07", b"]11;",
-    b"#fff\x07", b"]111\x07", b"text", b"c",
+    b"#fff\x07", b"]111\x07", b"text", b"c", b"[22;2t", b"[23", b"t",
 ]  # fmt: skip
 
 
-def state(output: bytes) -> tuple[int | None, bool, bytes]:
+def state(output: bytes) -> tuple[int | None, bool, bytes, bytes]:
     traces = Traces()
     traces.feed(output)
-    return traces.alternate, traces.has_reports, traces.colors_off
+    return traces.alternate, traces.has_reports, traces.colors_off, traces.titles_off
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,16 @@ def test_where_output_is_cut_makes_no_difference(parts: list[bytes], at: int) ->
     cut = Traces()
     cut.feed(output[:at])
     cut.feed(output[at:])
-    assert (cut.alternate, cut.has_reports, cut.colors_off) == state(output)
+    assert (cut.alternate, cut.has_reports, cut.colors_off, cut.titles_off) == state(output)
+
+
+def test_titles_that_were_put_away_are_fetched_back_in_turn() -> None:
+    traces = Traces()
+    traces.feed(b"\x1b[22;2t\x1b[22;1t\x1b[22t\x1b[23;0;0t\x1b[22;")
+    traces.feed(b"0t")
+    assert traces.titles_off == b"\x1b[23;0t\x1b[23;1t\x1b[23;2t"
+    traces.feed(b"\x1b[23;0t\x1b[23;1t\x1b[23;2t\x1b[23;1t")
+    assert traces.titles_off == b""
+    assert not traces.has_taken_title
+    traces.feed(b"\x1b[23;2t")
+    assert traces.has_taken_title

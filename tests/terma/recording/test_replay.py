@@ -91,15 +91,28 @@ def test_skipping_passes_over_5_s_and_no_more() -> None:
     pace = Pace(1.0, 9.0)
     pace.expect(0.0, now=0.0)
     pace.expect(3.0, now=0.0)
-    pace.skip()
-    for at in (4.0, 7.9):
+    pace.skip(1.0)
+    for at in (4.0, 5.9):
+        assert pace.wait_s(1.0) == 0
+        pace.expect(at, now=1.0)
+    assert pace.wait_s(1.0) == 0
+    pace.expect(7.0, now=1.0)
+    assert pace.wait_s(1.0) == 0  # the first one behind is where it goes on
+    pace.expect(8.0, now=1.0)
+    assert pace.wait_s(1.0) == 1.0
+
+
+def test_skipping_counts_a_pause_as_long_as_it_is_played() -> None:
+    pace = Pace(1.0, 2.0)
+    pace.expect(0.0, now=0.0)
+    pace.skip(0.0)
+    for at, expected_s in ((40.0, 2.0), (80.0, 4.0), (120.0, 6.0)):
         assert pace.wait_s(0.0) == 0
         pace.expect(at, now=0.0)
+        assert pace.expected_s == expected_s
     assert pace.wait_s(0.0) == 0
-    pace.expect(9.0, now=0.0)
-    assert pace.wait_s(0.0) == 0  # the first one behind is where it goes on
-    pace.expect(10.0, now=0.0)
-    assert pace.wait_s(0.0) == 1.0
+    pace.expect(160.0, now=0.0)
+    assert pace.wait_s(0.0) == 2.0
 
 
 def test_no_speed_waits_for_nothing() -> None:
@@ -125,12 +138,14 @@ def test_it_is_played_on_the_other_screen_and_a_key_leaves(
     service: Recordings, tmp_path: Path
 ) -> None:
     service.put(b"one\r\n", NOW - 100)
-    service.put(b"\x1b[31mtwo\x1b[6n\x1b]52;c;x\x07", NOW)
-    with Person(tmp_path, ["replay", "alice", "--idle-limit", "0.1"]) as person:
-        person.wait_for(b"the end of alice: any key leaves")
+    service.put(b"\x1b[31mtwo\x1b[6n\x1b]52;c;x\x07\x1b[24;70Hcorner\x1b[3D", NOW)
+    command = ["replay", "alice", "--idle-limit", "1", "--speed", "10"]
+    with Person(tmp_path, command) as person:
+        person.wait_for(b"the end of alice: any key leaves \x1b[m\x1b[K")
+        assert _rows(person.shown)[23] == "the end of alice: any key leaves"
         assert person.shown.index(b"\x1b[?1049h") < person.shown.index(b"one")
-        assert shown(person) == b"one\r\n\x1b[31mtwo"
-        assert b"\x1b]2;alice 1:40, " + show_time(NOW).encode() in person.shown
+        assert shown(person) == b"one\r\n\x1b[31mtwo\x1b[24;70Hcorner\x1b[3D"
+        assert b"\x1b]2;alice 0:01, " + show_time(NOW).encode() in person.shown
         person.type("x")
         assert person.wait() == 0
         _, after = person.shown.split(LEFT)
@@ -168,13 +183,13 @@ def test_a_pause_is_told_below_the_recording_and_leaves_no_trace(
         assert _rows(person.shown)[23].startswith("alice 0:00, ")
         assert b"\x1b]2;alice 0:00, " + show_time(NOW).encode() + b", " + paused in person.shown
         person.type(".")
-        person.wait_for(b" alice 16:40, " + paused + b" \x1b[m\x1b[K\x1b8")
+        person.wait_for(b" alice 15:00, " + paused + b" \x1b[m\x1b[K\x1b8")
         assert _rows(person.shown)[1].startswith("line1")
         person.type(".")
-        person.wait_until(lambda: person.shown.count(b" alice 16:40, ") == 2, "the mark again")
+        person.wait_until(lambda: person.shown.count(b" alice 15:00, ") == 2, "the mark again")
         person.wait_until(lambda: person.shown.endswith(b"\x1b8"), "all of it")
         assert _rows(person.shown)[2].startswith("line2")
-        assert _rows(person.shown)[23].startswith("alice 16:40, ")
+        assert _rows(person.shown)[23].startswith("alice 15:00, ")
         person.type(" ")
         person.wait_for(b", 1x\x1b\\")
         person.type("-")
@@ -272,6 +287,32 @@ def test_a_size_that_does_not_fit_is_told_first(service: Recordings, tmp_path: P
         assert b"needs 132 x 50" in person.shown
         person.type("q")
         assert person.wait() == 0
+
+
+@pytest.mark.parametrize("key", ["q", " ", "\x1b[C", "\x03"])
+def test_every_key_but_enter_leaves_what_does_not_fit(
+    key: str, service: Recordings, tmp_path: Path
+) -> None:
+    service.put(b"one", NOW, (132, 50))
+    with Person(tmp_path, ["replay", "alice"]) as person:
+        person.wait_for(b"any other key leaves")
+        person.type(key)
+        assert person.wait() == 0
+        assert b"\x1b[?1049h" not in person.shown
+
+
+def test_by_its_id_it_has_its_name(
+    service: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recordings, "_check", lambda *_: None)  # it knows no id
+    service.put(b"one", NOW)
+    with Person(tmp_path, ["replay", "a" * 32]) as person:
+        person.wait_for(b"the end of alice: any key leaves")
+        assert b"\x1b]2;alice 0:00, " in person.shown
+        person.type("q")
+        assert person.wait() == 0
+        assert b"alice: shown up to" in person.shown
+        assert b"aaaa" not in person.shown
 
 
 def test_what_a_program_did_to_the_terminal_is_undone(service: Recordings, tmp_path: Path) -> None:
