@@ -378,6 +378,8 @@ def end_of(name: str, end: TerminalEnd) -> End:
     if end.state is TerminalState.LOST:
         reason = f"{name} is lost: {end.detail or 'what held it has died'}"
         return End("lost", TektonError(reason, f"`terma restore {name}` runs it anew"))
+    if end.state is TerminalState.EXITED and (end.detail or "").startswith("killed"):
+        return End(str(end.detail))
     if end.state is TerminalState.EXITED and end.exit_status is not None:
         return End(f"exited with status {end.exit_status}")
     return End(end.state.value)

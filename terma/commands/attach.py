@@ -134,8 +134,9 @@ def _check_runs(info: TerminalInfo) -> None:
         raise NotFound(f"{info.name} is closed", f"{new} makes a new one, {log} shows its log")
     if not _runs(info):
         why = f" ({info.detail})" if info.detail else ""
+        verb = "has" if info.state is TerminalState.EXITED else "is"
         raise TektonError(
-            f"nothing runs in {info.name}: it is {info.state.value}{why}",
+            f"nothing runs in {info.name}: it {verb} {info.state.value}{why}",
             f"`terma restore {info.name}` runs it anew, `terma log {info.name}` has what it showed",
         )
 

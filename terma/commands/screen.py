@@ -97,7 +97,7 @@ class _LastRow(io.TextIOBase):
 
 def _watch(name: str, ask: Callable[[], Iterator[ScreenChange | TerminalEnd]]) -> None:
     """Show a screen until the terminal ends, or a person has seen enough."""
-    from backends.protocol.terminals import TerminalEnd
+    from backends.protocol.terminals import TerminalEnd, TerminalState
     from terma.look import change, draw, title
     from terma.patience import patiently
     from terma.stage import QUIT, Incoming, Stage
@@ -117,4 +117,5 @@ def _watch(name: str, ask: Callable[[], Iterator[ScreenChange | TerminalEnd]]) -
             if not QUIT.isdisjoint(keys):
                 return
             news = incoming.take() if has_come else []
-    say(f"{name} is {end.state.value}" + (f": {end.detail}" if end.detail else ""))
+    verb = "has" if end.state is TerminalState.EXITED else "is"
+    say(f"{name} {verb} {end.state.value}" + (f": {end.detail}" if end.detail else ""))

@@ -142,7 +142,7 @@ def test_the_end_of_the_terminal_ends_the_watching(service: Recordings, tmp_path
         service.screens.append(END)
         assert person.wait() == 0
         _, after = person.shown.split(b"\x1b[?1049l")
-        assert b"alice is exited: exited with status 0" in after
+        assert b"alice has exited: exited with status 0" in after
 
 
 @pytest.mark.usefixtures("service")

@@ -407,6 +407,11 @@ def test_another_key_may_be_chosen(attach: Windows, terma: StagedTerma) -> None:
     ("end", "words", "status"),
     [
         (TerminalEnd(state=TerminalState.EXITED, exit_status=3), "alice: exited with status 3", 0),
+        (
+            TerminalEnd(state=TerminalState.EXITED, exit_status=130, detail="killed by INT"),
+            "alice: killed by INT",
+            0,
+        ),
         (TerminalEnd(state=TerminalState.CLOSED), "alice: closed", 0),
         (TerminalEnd(state=TerminalState.LOST, detail="ptyhost died"), "ptyhost died", 1),
     ],
