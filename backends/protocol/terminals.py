@@ -169,7 +169,8 @@ class Output:
 class AttachTerminal(Request[TerminalEnd]):
     """Follow a terminal as a person does who types into it.
 
-    The terminal takes the size given here, unless it `is_read_only`.
+    The terminal takes the size given here, unless it `is_read_only`, or not `takes_size`: who was
+    not the last to type comes back like that.
     """
 
     METHOD = "terminal.attach"
@@ -182,6 +183,7 @@ class AttachTerminal(Request[TerminalEnd]):
     columns: int = 80
     rows: int = 24
     is_read_only: bool = False
+    takes_size: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,7 @@ class Attach:
         self._history = History(has_history)
         self._is_name_sure = True
         self._asks_others = notify != "none"
+        self._was_framed = False
         self._retry_at = 0.0
         self._ask_at = 0.0
         self._unsent = 0
@@ -246,7 +247,9 @@ class Attach:
         if time.monotonic() < self._retry_at:
             return
         try:
-            self._wire = Wire(self._info.id, self._view.size, self._is_read_only)
+            self._wire = Wire(
+                self._info.id, self._view.size, self._is_read_only, not self._was_framed
+            )
         except (OSError, CannotConnect):
             self._retry_at = time.monotonic() + _RETRY_S
             if self._view.mode is not Mode.LOST:
@@ -334,6 +337,8 @@ class Attach:
         """Show that the hub is gone; what it may not have typed is never sent again."""
         if self._wire is not None:
             self._unsent += self._wire.untyped
+        if self._view.mode in (Mode.RAW, Mode.FRAMED):
+            self._was_framed = self._view.mode is Mode.FRAMED
         self._hang_up()
         self._history.forget()
         self._notices.forget()

@@ -53,11 +53,13 @@ Arrival: TypeAlias = Output | Screen | ScreenChange | TerminalEnd | Terminals | 
 class Wire:
     """One terminal of the hub, by its id; made anew after the hub was lost.
 
+    With `takes_size` the terminal gets that size at once; otherwise when something is typed.
+
     Raises:
         OSError: No hub listens.
     """
 
-    def __init__(self, terminal: str, size: Size, is_read_only: bool) -> None:
+    def __init__(self, terminal: str, size: Size, is_read_only: bool, takes_size: bool) -> None:
         self._terminal = terminal
         self._is_read_only = is_read_only
         self.output = Link("terma")
@@ -77,7 +79,7 @@ class Wire:
         self._asking: RequestId | None = None
         self._attachment: str | None = None
         self._typed = bytearray()
-        self.attach(size)
+        self.attach(size, takes_size)
 
     def close(self) -> None:
         """Hang up."""
@@ -86,10 +88,10 @@ class Wire:
 
     # -- what is asked -----------------------------------------------------------------------
 
-    def attach(self, size: Size) -> None:
+    def attach(self, size: Size, takes_size: bool = True) -> None:
         """Attach, or attach anew to get a repaint; a write that is under way ends before."""
         self._attachment = None
-        self._attach_as = size
+        self._attach_as, self._takes_size = size, takes_size
         self._attach()
 
     def _attach(self) -> None:
@@ -100,7 +102,11 @@ class Wire:
             self.output.cancel(self._attaching)
         self._attaching = self.output.ask(
             AttachTerminal(
-                name=self._terminal, columns=columns, rows=rows, is_read_only=self._is_read_only
+                name=self._terminal,
+                columns=columns,
+                rows=rows,
+                is_read_only=self._is_read_only,
+                takes_size=self._takes_size,
             )
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from terma.ptyhost import frames
 from terma.ptyhost.loop import READ, WRITE, Loop
@@ -20,6 +22,9 @@ _SMALL = 4 << 10
 _ENOUGH = 256 << 10
 _TOO_MUCH = 8 << 20
 _TURNS = 8
+_RETRY_S = 1.0
+_PASSING = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+"""Why a log cannot be read for now."""
 
 
 class Channel:
@@ -56,7 +61,11 @@ class Channel:
         return not self.backlog and self._sizes == self._output.sizes_ever
 
     def next(self) -> bytes:
-        """Return the next frame: a size that holds from here on, a gap, or output."""
+        """Return the next frame: a size that holds from here on, a gap, or output.
+
+        Raises:
+            OSError: The log cannot be read for now.
+        """
         output, until = self._output, self._output.end
         if self._sizes < output.sizes_ever:
             number, until, columns, rows = output.size_of(self._sizes)
@@ -66,7 +75,12 @@ class Channel:
                     {"event": "size", "channel": self.number, "offset": self.position,
                      "columns": columns, "rows": rows}
                 )  # fmt: skip
-        offset, data = output.read(self.position, min(_PIECE, until - self.position))
+        try:
+            offset, data = output.read(self.position, min(_PIECE, until - self.position))
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
+            offset, data = output.recent, b""
         if offset > self.position:
             self.position = offset
             self._sizes = output.size_at(offset)
@@ -209,13 +223,21 @@ class Connection:
     def _fill(self) -> None:
         while self._behind and len(self._out) < _ENOUGH:
             channel = self._behind.popleft()
-            if not channel.is_done:
-                self._out += channel.next()
+            try:
+                if not channel.is_done:
+                    self._out += channel.next()
+            except OSError:
+                self._loop.later(_RETRY_S, partial(self._try_again, channel))
+                continue
             if not channel.is_done:
                 self._behind.append(channel)
                 continue
             channel.is_behind = False
             self._send_end(channel.terminal.id)
+
+    def _try_again(self, channel: Channel) -> None:
+        if self.channels.get(channel.number) is channel:
+            self._on_news(channel)
 
     def _flush(self) -> bool:
         """Send what waits; returns whether there was something and all of it is gone."""
@@ -236,7 +258,10 @@ class Connection:
             self.send_frame(self._ends.pop(terminal))
 
     def _waits_for(self, terminal: str) -> bool:
-        return any(channel.terminal.id == terminal for channel in self._behind)
+        return any(
+            channel.is_behind and channel.terminal.id == terminal
+            for channel in self.channels.values()
+        )
 
 
 def is_ours(peer: socket.socket) -> bool:

@@ -51,6 +51,21 @@ def open_to_read(folder: str, name: str) -> int:
     return -1
 
 
+def read(folder: str, name: str, offset: int, limit: int) -> bytes:
+    """Read a part of a file; nothing where there is none by that name.
+
+    Raises:
+        OSError: It is there and cannot be read.
+    """
+    fd = open_to_read(folder, name)
+    if fd < 0:
+        return b""
+    try:
+        return os.pread(fd, limit, offset)
+    finally:
+        os.close(fd)
+
+
 def remove(folder: str, name: str) -> None:
     """Remove a file; nothing happens where there is none.
 

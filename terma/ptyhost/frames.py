@@ -24,6 +24,9 @@ READ_HEAD = struct.Struct(">IQQQ")
 INPUT_HEAD = struct.Struct(">IB")
 """Id of the request, and how long the terminal's id is."""
 
+LENGTH_BYTES = 4
+"""At the front of a frame, and not counted in its length."""
+
 _HEAD = struct.Struct(">IB")
 
 
@@ -75,7 +78,7 @@ class Splitter:
             length, kind = _HEAD.unpack_from(buffer, at)
             if not 1 <= length <= self._limit:
                 raise FrameError(f"a frame of {length} bytes")
-            end = at + 4 + length
+            end = at + LENGTH_BYTES + length
             if len(buffer) < end:
                 break
             frames.append((kind, bytes(memoryview(buffer)[at + _HEAD.size : end])))

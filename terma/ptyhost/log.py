@@ -38,18 +38,21 @@ class Log:
     Args:
         folder: Made when it is first written to; what is in it already is continued.
         limit: Bytes of all segments together.
+        end: How far output is known to have come; the log may have been cut short.
 
     Raises:
         OSError: The folder cannot be read.
     """
 
-    def __init__(self, folder: str, limit: int) -> None:
+    def __init__(self, folder: str, limit: int, end: int = 0) -> None:
         self.folder = folder
         self._limit = limit
         self._segment_bytes = max(_LEAST_SEGMENT, limit // _SEGMENTS)
-        self.segments = _find(folder)
-        self.end = self.segments[-1].end if self.segments else 0
-        """The offset behind the last byte that is written down."""
+        sizes = files.sizes(folder)
+        self.segments = _find(sizes)
+        ends = [segment.end for segment in self.segments[-1:]]
+        self.end = max([_last_time(folder, sizes), *ends, end if end < _MAX_OFFSET else 0])
+        """The offset behind the last byte that is written down, or was."""
         self._data = self._times = -1
         self._timed_at = 0.0
         self._size = (0, 0)
@@ -61,7 +64,7 @@ class Log:
             OSError: Not all of it could be written; the next time a new segment is begun.
         """
         try:
-            if self._data < 0 or offset != self.end or self._is_full():
+            if self._data < 0 or offset != self.end or self._is_full() or self._is_cut():
                 self.close()
                 self._begin(offset)
             if size != self._size or now - self._timed_at >= _BETWEEN_TIMES_S:
@@ -96,10 +99,11 @@ class Log:
             OSError: The file is there and cannot be read.
         """
         for segment in tuple(self.segments):
-            if segment.end <= offset:
-                continue
             begin = max(offset, segment.start)
-            data = self._read(segment, begin, limit)
+            if begin >= segment.end:
+                continue
+            most = min(limit, segment.end - begin)
+            data = files.read(self.folder, _name(segment.start, "log"), begin - segment.start, most)
             if data or not limit:
                 return begin, data
             # Somebody has removed it, or cut it short.
@@ -119,6 +123,21 @@ class Log:
 
     def _is_full(self) -> bool:
         return self.segments[-1].size >= self._segment_bytes
+
+    def _is_cut(self) -> bool:
+        """Tell whether somebody has cut the last segment short, and end it there.
+
+        What somebody has added to it is removed.
+        """
+        segment = self.segments[-1]
+        end = segment.start + os.lseek(self._data, 0, os.SEEK_END)
+        if end > segment.end:
+            os.ftruncate(self._data, segment.end - segment.start)
+        if end >= segment.end:
+            return False
+        segment.end = end
+        self._drop()
+        return True
 
     def _begin(self, offset: int) -> None:
         kept = sum(segment.size for segment in self.segments)
@@ -163,29 +182,39 @@ class Log:
             files.remove(self.folder, _name(segment.start, kind))
         self.segments.remove(segment)
 
-    def _read(self, segment: Segment, offset: int, limit: int) -> bytes:
-        fd = files.open_to_read(self.folder, _name(segment.start, "log"))
-        if fd < 0:
-            return b""
-        try:
-            return os.pread(fd, min(limit, segment.end - offset), offset - segment.start)
-        finally:
-            os.close(fd)
-
 
 def _name(start: int, kind: str) -> str:
     return f"{start:0{_DIGITS}d}.{kind}"
 
 
-def _find(folder: str) -> list[Segment]:
-    """Find the segments in a folder; what is no plain file is none."""
-    sizes = files.sizes(folder)
-    found = []
+def _start_of(name: str, kind: str) -> int:
+    """Return the offset in the name of a file of that kind; -1 where it is none."""
+    number = name.removesuffix(f".{kind}")
+    if number == name or len(number) != _DIGITS or not number.isdecimal():
+        return -1
+    return int(number) if int(number) < _MAX_OFFSET else -1
+
+
+def _find(sizes: dict[str, int]) -> list[Segment]:
+    """Find the segments among the plain files of a folder."""
+    found: list[Segment] = []
     for name in sorted(sizes):
-        number = name.removesuffix(".log")
-        if number == name or len(number) != _DIGITS or not number.isdecimal():
+        start, size = _start_of(name, "log"), sizes[name]
+        if start < 0 or not size or start + size >= _MAX_OFFSET:
             continue
-        start, size = int(number), sizes[name]
-        if size and start + size < _MAX_OFFSET:
-            found.append(Segment(start, start + size, sizes.get(f"{number}.times", 0)))
+        if found:  # what somebody has added to it is no output
+            found[-1].end = min(found[-1].end, start)
+        found.append(Segment(start, start + size, sizes.get(_name(start, "times"), 0)))
     return found
+
+
+def _last_time(folder: str, sizes: dict[str, int]) -> int:
+    """Return the offset of the last record, up to which there was output once."""
+    start = max((_start_of(name, "times") for name in sizes), default=-1)
+    if start < 0:
+        return 0
+    name = _name(start, "times")
+    whole = sizes[name] // RECORD.size * RECORD.size
+    last = files.read(folder, name, max(0, whole - RECORD.size), RECORD.size)
+    offset = RECORD.unpack(last)[0] if len(last) == RECORD.size else 0
+    return max(start, offset if offset < _MAX_OFFSET else 0)

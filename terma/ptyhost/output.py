@@ -50,11 +50,12 @@ class Output:
     def oldest(self) -> int:
         """The offset of the first byte that is kept."""
         if self._log and self._log.segments:
-            return min(self._start, self._log.segments[0].start)
-        return self._start
+            return min(self.recent, self._log.segments[0].start)
+        return self.recent
 
     @property
-    def _start(self) -> int:
+    def recent(self) -> int:
+        """The offset from which on it is in memory, whatever becomes of the log."""
         return self.end - len(self._ring)
 
     def take(self, data: bytes) -> None:
@@ -79,18 +80,18 @@ class Output:
             try:
                 self._log.resize(self.end, time.time(), (columns, rows))
             except OSError as error:
-                self.complain(error)
+                self._try_later(self._log, error)
         self._tell()
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
-        """Return output from an offset on, or from the next one that is kept; may be short."""
-        start = self._start
+        """Return output from an offset on, or from the next one that is kept; may be short.
+
+        Raises:
+            OSError: It is written down, and cannot be read.
+        """
+        start = self.recent
         if offset < start and self._log:
-            try:
-                found = self._log.read(offset, limit)
-            except OSError as error:
-                self.complain(error)
-                found = None
+            found = self._log.read(offset, limit)
             if found and found[0] < max(start, offset + 1):
                 return found
         offset = max(offset, start)
@@ -120,30 +121,36 @@ class Output:
                 self._ring.clear()
 
     def complain(self, error: OSError) -> None:
-        """Note why something could not be written down or read again."""
+        """Note why something could not be written down."""
         reason = error.strerror or str(error)
         if reason != self.error:
             self.error = reason
             self._on_error()
 
     def _catch_up(self, log: Log) -> None:
-        """Write down what the log has not got, as far as it is still known."""
-        offset = max(self._start, log.end)
-        if offset < self.end:
-            self._write_down(log, offset, bytes(self._ring[offset - self._start :]))
+        """Write down what the log has not got, as far as it is still known.
+
+        Where there was an error this shows whether it is over, also where nothing is missing.
+        """
+        offset = max(self.recent, log.end)
+        if offset < self.end or self.error:
+            self._write_down(log, offset, bytes(self._ring[offset - self.recent :]))
 
     def _write_down(self, log: Log, offset: int, data: bytes) -> None:
         try:
             log.append(offset, data, time.time(), self.size)
         except OSError as error:
-            self.complain(error)
-            if not self._is_over and not self._retries:
-                self._retries = True
-                self._loop.later(_RETRY_S, lambda: self._retry(log))
+            self._try_later(log, error)
         else:
             if self.error:
                 self.error = None
                 self._on_error()
+
+    def _try_later(self, log: Log, error: OSError) -> None:
+        self.complain(error)
+        if not self._is_over and not self._retries:
+            self._retries = True
+            self._loop.later(_RETRY_S, lambda: self._retry(log))
 
     def _retry(self, log: Log) -> None:
         self._retries = False

@@ -17,6 +17,7 @@ Fields = dict[str, object]
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 _MAX_OFFSET = 2**64
 _MAX_META = 64 << 10
+_MAX_PREFACE = 64 << 10
 _MAX_DEPTH = 32
 
 
@@ -31,10 +32,18 @@ def text_of(fields: Fields, name: str) -> str:
     raise Failure("usage", f"{name} must be a text")
 
 
+def bytes_of(fields: Fields, name: str) -> bytes:
+    """Return what a text has in base64."""
+    try:
+        return binascii.a2b_base64(text_of(fields, name), strict_mode=True)
+    except ValueError as error:
+        raise Failure("usage", f"{name}: {error}") from error
+
+
 def number_of(fields: Fields, name: str, default: int = 0) -> int:
     """Return a whole number from 0 on."""
     value = fields.get(name, default)
-    if not isinstance(value, int) or not 0 <= value < _MAX_OFFSET:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_OFFSET:
         raise Failure("usage", f"{name} must be a whole number from 0 on")
     return value
 
@@ -83,6 +92,16 @@ def _is_deeper(value: object, levels: int) -> bool:
     return not levels or any(_is_deeper(one, levels - 1) for one in inner)
 
 
+def preface_of(fields: Fields) -> bytes:
+    """Return what is to be put out before anything that a program writes."""
+    if fields.get("preface") is None:
+        return b""
+    preface = bytes_of(fields, "preface")
+    if len(preface) > _MAX_PREFACE:
+        raise Failure("usage", f"preface takes {_MAX_PREFACE} bytes")
+    return preface
+
+
 def opening_of(fields: Fields) -> Opening:
     """Return what `open` asks for.
 
@@ -106,14 +125,12 @@ def opening_of(fields: Fields) -> Opening:
     opening.log_bytes = number_of(fields, "log_bytes", opening.log_bytes)
     if fields.get("exit_file") is not None:
         opening.exit_file = text_of(fields, "exit_file")
+    opening.preface = preface_of(fields)
     opening.meta = meta_of(fields)
     return opening
 
 
 def _environment_of(fields: Fields) -> dict[bytes, bytes]:
-    try:
-        packed = binascii.a2b_base64(text_of(fields, "environment"), strict_mode=True)
-    except ValueError as error:
-        raise Failure("usage", f"environment: {error}") from error
+    packed = bytes_of(fields, "environment")
     pairs = (entry.partition(b"=") for entry in packed.split(b"\0"))
     return {name: value for name, equals, value in pairs if name and equals}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from terma.ptyhost.loop import READ, Loop
 from terma.ptyhost.requests import (
     Fields,
     amount_of,
+    bytes_of,
     flag_of,
     meta_of,
     number_of,
@@ -57,7 +57,7 @@ class Server(Owner):
             "hello": self._hello, "open": self._open, "list": self._list, "read": self._read,
             "subscribe": self._subscribe, "unsubscribe": self._unsubscribe, "write": self._write,
             "resize": self._resize, "signal": self._signal, "meta": self._meta,
-            "close": self._close, "forget": self._forget,
+            "close": self._close, "forget": self._forget, "cancel": self._cancel,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -146,7 +146,7 @@ class Server(Owner):
             return
         fields = frames.fields_of(payload)
         request, op = fields.get("id"), fields.get("op")
-        if not isinstance(request, int) or not 0 < request < 1 << 32:
+        if isinstance(request, bool) or not isinstance(request, int) or not 0 < request < 1 << 32:
             raise frames.FrameError("a request without an id")
         try:
             if not isinstance(op, str) or op not in self._ops:
@@ -277,11 +277,7 @@ class Server(Owner):
         return {}
 
     def _write(self, client: Connection, request: int, fields: Fields) -> None:
-        try:
-            data = binascii.a2b_base64(text_of(fields, "data"), strict_mode=True)
-        except ValueError as error:
-            raise Failure("usage", f"data: {error}") from error
-        name = text_of(fields, "terminal")
+        name, data = text_of(fields, "terminal"), bytes_of(fields, "data")
         self._type(client, request, name, data, flag_of(fields, "whole_lines"))
 
     def _type(
@@ -296,7 +292,11 @@ class Server(Owner):
                 ok = {"written": len(data), "input": terminal.input.count}
                 client.send({"id": request, "ok": ok})
 
-        terminal.type(client, data, whole_lines, answer)
+        terminal.type((client, request), data, whole_lines, answer)
+
+    def _cancel(self, client: Connection, _id: int, fields: Fields) -> dict[str, object]:
+        source = client, number_of(fields, "request")
+        return {"dropped": self._find(fields).cancel_input(source)}
 
     def _resize(self, _client: Connection, _id: int, fields: Fields) -> dict[str, object]:
         self._find(fields).resize(size_of(fields, "columns"), size_of(fields, "rows"))

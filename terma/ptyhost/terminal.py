@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import termios
 import time
 
-from terma.ptyhost import child, files
+from terma.ptyhost import child
+from terma.ptyhost.exit_file import ExitFile
 from terma.ptyhost.failure import Failure
-from terma.ptyhost.input import Done, Input
+from terma.ptyhost.input import Done, Input, Source
 from terma.ptyhost.log import Log
 from terma.ptyhost.loop import READ, WRITE, Loop
 from terma.ptyhost.output import Output
@@ -25,7 +25,7 @@ class Opening:
 
     __slots__ = (
         "columns", "command", "environment", "exit_file", "folder", "log", "log_bytes", "meta",
-        "rows", "terminal",
+        "preface", "rows", "terminal",
     )  # fmt: skip
 
     def __init__(self, terminal: str, command: list[str], folder: str) -> None:
@@ -36,6 +36,7 @@ class Opening:
         self.log_bytes = 64_000_000
         self.exit_file: str | None = None
         self.meta: object = None
+        self.preface = b""
 
 
 class Owner:
@@ -65,10 +66,13 @@ class Terminal:
         self.exit: dict[str, object] | None = None
         self.input = Input()
         size = opening.columns, opening.rows
-        self.output = Output(_open_log(opening), size, loop, lambda: owner.recording(self))
+        path = opening.exit_file or (opening.log and f"{opening.log}/exit.json")
+        self._exit_file = ExitFile(path)
+        log = _open_log(opening, self._exit_file.end())
+        self.output = Output(log, size, loop, lambda: owner.recording(self))
         self._loop, self._owner = loop, owner
         self._program, self._folder = opening.command[0], opening.folder
-        self._exit_file = opening.exit_file or (opening.log and f"{opening.log}/exit.json")
+        self._preface = opening.preface
         self._status: int | None = None
         self._waits_to_type = False
         self._master, self._slave = child.open_pty(*size)
@@ -154,7 +158,8 @@ class Terminal:
         if failure:
             self._hang_up()
         else:
-            self._remove_exit_file()
+            self._exit_file.remove()
+            self._take(b"")
         self._owner.started(self, failure)
 
     def _read_the_rest(self) -> None:
@@ -174,7 +179,10 @@ class Terminal:
             "at": time.time(),
         }
         self.output.finish()
-        self._write_exit_file()
+        try:
+            self._exit_file.write(self.exit)
+        except OSError as error:
+            self.output.complain(error)
         self.input.fail("its program has ended")
         self._owner.ended(self)
 
@@ -185,20 +193,6 @@ class Terminal:
         if self._slave >= 0:
             os.close(self._slave)
         self._master = self._slave = -1
-
-    def _remove_exit_file(self) -> None:
-        try:
-            if self._exit_file:
-                files.remove(*os.path.split(self._exit_file))
-        except OSError:
-            pass  # nothing can be written there: that shows at the end
-
-    def _write_exit_file(self) -> None:
-        try:
-            if self._exit_file:
-                files.replace(*os.path.split(self._exit_file), json.dumps(self.exit).encode())
-        except OSError as error:
-            self.output.complain(error)
 
     # -- output and input ---------------------------------------------------------------------
 
@@ -215,7 +209,7 @@ class Terminal:
         termios.tcsetwinsize(self._master, (rows, columns))
         self.output.resize(columns, rows)
 
-    def type(self, source: object, data: bytes, whole_lines: bool, done: Done) -> None:
+    def type(self, source: Source, data: bytes, whole_lines: bool, done: Done) -> None:
         """Type bytes, after all that waits; `done` is called once the terminal has taken them.
 
         Raises:
@@ -232,11 +226,17 @@ class Terminal:
         if not waited:
             self._type()
 
-    def drop_input(self, source: object) -> None:
+    def drop_input(self, client: object) -> None:
         """Forget what waits of a client that is gone."""
         if self.input.waits:
-            self.input.drop(source)
+            self.input.drop(client)
             self._type()
+
+    def cancel_input(self, source: Source) -> int:
+        """Forget what waits of a request; returns how many bytes will not be typed."""
+        dropped = self.input.cancel(source)
+        self._type()
+        return dropped
 
     def _type(self) -> None:
         if self._master < 0:
@@ -277,15 +277,21 @@ class Terminal:
                 break  # most likely all; if not, it is ready again
         if parts:
             self.active_at = time.time()
-            self.output.take(b"".join(parts))
+            self._take(b"".join(parts))
         return is_over
 
+    def _take(self, data: bytes) -> None:
+        """Take output; what was to be before it comes before the first, once the program runs."""
+        if data or self._preface:
+            data, self._preface = self._preface + data, b""
+            self.output.take(data)
 
-def _open_log(opening: Opening) -> Log | None:
+
+def _open_log(opening: Opening, end: int) -> Log | None:
     if opening.log is None:
         return None
     try:
-        return Log(opening.log, opening.log_bytes)
+        return Log(opening.log, opening.log_bytes, end)
     except OSError as error:
         raise Failure("failed", f"{opening.log} cannot be read: {error.strerror}") from error
 

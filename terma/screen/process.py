@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,23 +17,31 @@ from terma.screen import wire
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 10.0
-"""Seconds that a worker may take for an answer, and once more for each megabyte it gets."""
+READ_S = 2.0
+"""Processor seconds that a worker may take to read output: it gets little at once."""
 
+WORK_S = 8.0
+"""The same for all else, such as a snapshot with 100,000 rows."""
+
+STUCK_S = 2.0
+"""Seconds without any processor time after which a worker that should answer is given up."""
+
+_TICK_S = 0.25
 _END_S = 2.0
+_TELLS_TIMES = os.path.exists("/proc/self/stat")
 
 
 class WorkerDied(Exception):
     """The worker ended while it was asked.
 
-    `is_killed`: by a SIGKILL that was not ours, so perhaps not of what it was asked; `is_over`: it
-    had not even been asked.
+    `is_killed`: by a SIGKILL that was not ours, so perhaps not of what it was asked;
+    `is_unrelated`: it had not even been asked, or was stopped from outside.
     """
 
-    def __init__(self, reason: str, is_killed: bool = False, is_over: bool = False) -> None:
+    def __init__(self, reason: str, is_killed: bool = False, is_unrelated: bool = False) -> None:
         super().__init__(reason)
         self.is_killed = is_killed
-        self.is_over = is_over
+        self.is_unrelated = is_unrelated
 
 
 class WorkerProcess:
@@ -47,7 +56,7 @@ class WorkerProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._watch: asyncio.Task[str] | None = None
         self._is_closing = False
-        self._is_hung = False
+        self._verdict: WorkerDied | None = None  # why we have killed it
         self._ready = 0  # the life that has all imported
 
     @property
@@ -86,7 +95,10 @@ class WorkerProcess:
         Raises:
             WorkerDied: It ended before it answered, or took too long and was killed.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._ask(head, data, generation)))
+        asking = asyncio.ensure_future(self._ask(head, data, generation))
+        # If this is cancelled, nobody else would take note of what it died of.
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(asking)
 
     async def close(self) -> None:
         """End the process."""
@@ -110,34 +122,56 @@ class WorkerProcess:
         self, head: dict[str, Any], data: bytes, generation: int
     ) -> tuple[dict[str, Any], bytes]:
         async with self._lock:
-            is_over = generation and not (self.is_running and self.generation == generation)
-            if self._is_closing or is_over:
-                raise WorkerDied("it has ended before", is_over=True)
+            has_ended = generation and not (self.is_running and self.generation == generation)
+            if self._is_closing or has_ended:
+                raise WorkerDied("it has ended before", is_unrelated=True)
             if not self.is_running:
                 await self._start()
                 if self._is_closing:
-                    raise WorkerDied("it has ended before", is_over=True)
+                    raise WorkerDied("it has ended before", is_unrelated=True)
+            limit = READ_S if head["do"] in ("feed", "lines") else WORK_S
             try:
-                async with asyncio.timeout(ANSWER_S * (1 + len(data) / wire.MAX_DATA)):
-                    answer = await self._exchange(head, data)
-                    self._ready = self.generation
-                    return answer
-            except TimeoutError:
-                self._is_hung = True
-                self._kill()
+                answer = await self._exchange(head, data, limit)
+                self._ready = self.generation
+                return answer
             except (OSError, asyncio.IncompleteReadError):
                 await self._end()
             raise await self._died()
 
-    async def _exchange(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    async def _exchange(
+        self, head: dict[str, Any], data: bytes, limit: float
+    ) -> tuple[dict[str, Any], bytes]:
         assert self._reader is not None  # nosec B101
         assert self._writer is not None  # nosec B101
-        self._writer.write(wire.frame(head, data))
-        await self._writer.drain()
-        lengths = await self._reader.readexactly(wire.LENGTHS.size)
-        head_size, data_size = wire.LENGTHS.unpack(lengths)
-        answer = json.loads(await self._reader.readexactly(head_size))
-        return answer, await self._reader.readexactly(data_size)
+        judging = asyncio.ensure_future(self._judge(limit))
+        try:
+            self._writer.write(wire.frame(head, data))
+            await self._writer.drain()
+            lengths = await self._reader.readexactly(wire.LENGTHS.size)
+            head_size, data_size = wire.LENGTHS.unpack(lengths)
+            answer = json.loads(await self._reader.readexactly(head_size))
+            return answer, await self._reader.readexactly(data_size)
+        finally:
+            judging.cancel()
+
+    async def _judge(self, limit: float) -> None:
+        """Kill the worker if it takes so many processor seconds for an answer, or gets none."""
+        begun = before = _processor_s(self.pid)
+        idle_s = 0.0
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = _processor_s(self.pid)
+            idle_s = idle_s + _TICK_S if now == before else 0.0
+            before = now
+            if now - begun > limit:
+                self._verdict = WorkerDied(f"no answer within {limit:g} s")
+            elif idle_s >= STUCK_S:
+                reason = f"no processor time for {STUCK_S:g} s"
+                self._verdict = WorkerDied(reason, is_unrelated=True)
+            else:
+                continue
+            self._kill()
+            return
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -154,7 +188,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._is_hung = False
+        self._verdict = None
         self.generation += 1
         self._watch = asyncio.ensure_future(self._wait(self._process, self._writer))
 
@@ -162,7 +196,7 @@ class WorkerProcess:
         """Wait for the end of a process; return why it ended."""
         status = await process.wait()
         writer.close()
-        reason = _reason(status, self._is_hung)
+        reason = str(self._verdict or _reason(status))
         if not self._is_closing:
             log.warning("screen worker %d ended: %s", process.pid, reason)
             if self.on_death is not None:
@@ -174,8 +208,8 @@ class WorkerProcess:
         assert self._watch is not None  # nosec B101
         assert self._process is not None  # nosec B101
         reason = await self._watch
-        is_killed = self._process.returncode == -signal.SIGKILL and not self._is_hung
-        return WorkerDied(reason, is_killed=is_killed)
+        is_killed = self._process.returncode == -signal.SIGKILL
+        return self._verdict or WorkerDied(reason, is_killed=is_killed)
 
     def _kill(self) -> None:
         # Not by the process object, which would take the status that the event loop waits for.
@@ -186,9 +220,20 @@ class WorkerProcess:
                 pass  # it has just ended by itself
 
 
-def _reason(status: int, is_hung: bool) -> str:
-    if is_hung:
-        return f"no answer within {ANSWER_S:g} s"
+def _processor_s(pid: int) -> float:
+    """Return the processor seconds that a process has had; the time, where that is not told."""
+    if not _TELLS_TIMES:
+        return time.monotonic()
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # proc(5): what follows the name are the state and, as the 12th and 13th, the times.
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0  # it has just ended
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _reason(status: int) -> str:
     if status >= 0:
         return f"exit {status}"
     try:

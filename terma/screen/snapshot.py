@@ -63,6 +63,13 @@ def load(folder: Path) -> Snapshot | None:
     return snapshot if is_whole else None
 
 
+def remove_later(folder: Path, offset: int) -> None:
+    """Remove the snapshot of a folder if it is of a later offset."""
+    found = load(folder)
+    if found is not None and found.offset > offset:
+        remove(folder)
+
+
 def remove(folder: Path) -> None:
     """Remove the snapshot of a folder."""
     (folder / NAME).unlink(missing_ok=True)

@@ -14,9 +14,6 @@ from backends.protocol.rows import ChangedRow, Row, Run, Screen
 
 LENGTHS = struct.Struct(">II")
 
-MAX_DATA = 1 << 20
-"""Bytes of output in one request."""
-
 
 def frame(head: dict[str, Any], data: bytes = b"") -> bytes:
     """Return a frame."""

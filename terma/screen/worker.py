@@ -6,10 +6,10 @@ again. It ends with its hub: at the end of its standard input, which is the sock
 
 from __future__ import annotations
 
-import itertools
 import json
 import socket
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -97,20 +97,20 @@ class Worker:
         return {"engine": engine.NAME}, b""
 
     def _feed(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Read output; return what the terminal answers to that from `asked` on."""
+        """Read output; return what the terminal answers to that from `asked` on.
+
+        And how many processor seconds it took.
+        """
         terminal = self._terminals[head["id"]]
+        terminal.resize(head["columns"], head["rows"])
         engine, asked = terminal.engine, head["asked"]
-        start = 0
-        for columns, rows, length in head["parts"]:
-            terminal.resize(columns, rows)
-            end = start + length
-            if start < asked:
-                engine.feed(data[start : min(asked, end)])
-                engine.answers()  # which were given when it came
-            if asked < end:
-                engine.feed(data[max(start, asked) : end])
-            start = end
-        return {}, engine.answers()
+        begun = time.process_time()
+        if asked:
+            engine.feed(data[:asked])
+            engine.answers()  # which were given when it came
+        if asked < len(data):
+            engine.feed(data[asked:])
+        return {"took": time.process_time() - begun}, engine.answers()
 
     def _show(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         screen = self._terminals[head["id"]].engine.show(head["scrollback"])
@@ -157,17 +157,15 @@ class Worker:
         renderer = terminal.renderer
         assert renderer is not None  # nosec B101
         found: list[Lines] = []
-        start = 0
-        for size, parts in itertools.groupby(head["parts"], lambda part: (part[2], part[3])):
-            if terminal.size != size:
-                terminal.size = size
-                found += renderer.resize(*size)
-            of_size = list(parts)
-            end = start + sum(part[4] for part in of_size)
-            found += renderer.feed([(part[0], part[1]) for part in of_size], data[start:end])
-            start = end
+        begun = time.process_time()
         if head["is_last"]:
             found += renderer.finish()
+        else:
+            if terminal.size != (size := (head["columns"], head["rows"])):
+                terminal.size = size
+                found += renderer.resize(*size)
+            found += renderer.feed(head["parts"], data)
+        took = time.process_time() - begun
         try:
             wanted, over = terminal.search.pick(found)
         except TooSlow:
@@ -175,6 +173,7 @@ class Worker:
         return {
             "lines": [(at, end, "\n".join(texts)) for at, end, texts in wanted],
             "over": over,
+            "took": took,
         }, b""
 
 

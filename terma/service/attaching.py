@@ -48,6 +48,7 @@ async def attach(
     try:
         if not request.is_read_only:
             terminals.observer.attended(terminal)
+        if request.takes_size and not request.is_read_only:
             terminal.last_typist = attachment.id
             await terminals.resize(terminal, request.columns, request.rows)
         async for item in _follow(terminals, terminal, attachment.id):

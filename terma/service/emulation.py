@@ -6,24 +6,28 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from terma.screen import snapshot as snapshots
 from terma.screen.process import WorkerDied, WorkerProcess
 from terma.screen.snapshot import Snapshot
+from terma.service.parts import (
+    BATCH,
+    FAST,
+    SIMPLE,
+    TOO_SLOW,
+    Pace,
+    Part,
+    batches,
+    from_offset,
+    sliced,
+)
 from terma.service.piece import Piece
 
 log = logging.getLogger(__name__)
-
-FAST, SIMPLE = "ghostty", "bittty"
-"""The engine that is tried first, and the one that no output can kill."""
-
-BATCH = 256 << 10
-"""Bytes that a worker reads at once: others wait for that long."""
 
 MAX_QUEUED = 1 << 20
 """Bytes that are kept for a worker; what comes when it has fallen behind is read again."""
@@ -47,18 +51,7 @@ class Source(Protocol):
 
 
 class EngineFailed(Exception):
-    """An engine raised; the worker lives on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Output from an offset on, for a terminal of a size; without data, a new size."""
-
-    offset: int
-    columns: int
-    rows: int
-    data: bytes = b""
-    at: float = 0.0
+    """An engine raised, or does not keep up; the worker lives on."""
 
 
 class Emulation:
@@ -93,7 +86,8 @@ class Emulation:
         self._memory: Snapshot | None = None
         self._stored: int | None = None  # the offset of the last snapshot, once it is known
         self._considered = 0
-        self._is_known_simple = False
+        self._pace = Pace()
+        self._restart: int | None = None  # where a program was run anew that nobody has read yet
 
     @property
     def worker(self) -> WorkerProcess | None:
@@ -128,6 +122,18 @@ class Emulation:
         if self._worker is not None:
             self._put(Part(offset, columns, rows))
         self.wake()
+
+    def continue_at(self, end: int) -> None:
+        """Take that a program is run anew; where its output begins, what is known must end."""
+        self._asked = None
+        self._answers.clear()
+        folder = self._source.folder(self.terminal)
+        if folder is not None:
+            snapshots.remove_later(folder, end)
+        if end < max(self.end, self._stored or 0):
+            self._restart = end
+            self._memory, self._stored, self._considered = None, None, 0
+        self.end = end
 
     def wake(self) -> None:
         """Let the watchers look."""
@@ -188,6 +194,8 @@ class Emulation:
 
     async def catch_up(self, worker: WorkerProcess) -> None:
         """Let a worker read all that has come until now; it gets it whole if none holds it."""
+        if self._restart is not None:
+            await self._forget_past(self._restart)
         if self.worker is None:
             await self._load(worker)
             await self._read_log()
@@ -203,6 +211,21 @@ class Emulation:
         if self._size != (self.columns, self.rows) and not self._queue:
             await self._feed([Part(self.fed, self.columns, self.rows)])
         self.kills = 0
+
+    async def _forget_past(self, end: int) -> None:
+        """Let go of what a worker, or a snapshot made meanwhile, has of output that is gone."""
+        self._restart = None
+        self._memory, self._stored, self._considered = None, None, 0
+        try:
+            if self.worker is not None:
+                await self.ask("drop")
+        except (WorkerDied, EngineFailed):
+            pass  # that drops it as well
+        self.let_go()
+        self._begin = min(self._begin, end)
+        folder = self._source.folder(self.terminal)
+        if folder is not None:
+            await asyncio.to_thread(snapshots.remove_later, folder, end)
 
     def _next_parts(self) -> list[Part]:
         """Take what comes next from the queue; nothing where something is missing before it."""
@@ -225,25 +248,35 @@ class Emulation:
         pieces = self._source.pieces(self.terminal, self.fed)
         async with aclosing(batches(pieces)) as found:
             async for parts in found:
-                wanted = _from(parts, self.fed)
+                wanted = from_offset(parts, self.fed)
                 if wanted and wanted[0].offset > self.fed > 0:
                     # What had begun when output was lost is over.
                     first = wanted[0]
                     wanted.insert(0, Part(first.offset, first.columns, first.rows, b"\x18"))
                 if wanted:
                     await self._feed(wanted)
-        self.end = max(self.end, self.fed)
+        if self._restart is None:
+            self.end = max(self.end, self.fed)
 
     async def _feed(self, parts: list[Part]) -> None:
-        sizes = [(part.columns, part.rows, len(part.data)) for part in parts]
-        data = b"".join(part.data for part in parts)
-        asked = max(self._asked[0] - parts[0].offset, 0) if self._asked else len(data)
-        _, answers = await self.ask("feed", data, parts=sizes, asked=asked)
-        self._answers += answers
-        self.fed = max(self.fed, *(part.offset + len(part.data) for part in parts))
-        if self._asked is not None:
+        while parts:
+            some, parts = sliced(parts, self._pace.size)
+            await self._feed_slice(some)
+
+    async def _feed_slice(self, parts: list[Part]) -> None:
+        first, data = parts[0], b"".join(part.data for part in parts)
+        asked = max(self._asked[0] - first.offset, 0) if self._asked else len(data)
+        answer, answers = await self.ask(
+            "feed", data, columns=first.columns, rows=first.rows, asked=asked
+        )
+        self.fed = max(self.fed, parts[-1].offset + len(parts[-1].data))
+        if self._asked is not None:  # else its program has ended meanwhile
+            self._answers += answers
             self._asked = (max(self._asked[0], self.fed), self._asked[1])
-        self._size = (parts[-1].columns, parts[-1].rows)
+        self._size = (first.columns, first.rows)
+        if not self._pace.keeps_up(len(data), answer["took"]):
+            await self.ask("drop")
+            raise EngineFailed(TOO_SLOW)
 
     async def _load(self, worker: WorkerProcess) -> None:
         snapshot = await self.snapshot()
@@ -276,6 +309,8 @@ class Emulation:
             log.info("a snapshot is not used: %s", answer["broken"])
             await self.forget_snapshot()
             await self._load(worker)
+        else:
+            self._pace.begin(answer["engine"])
 
     # -- snapshots ---------------------------------------------------------------------------
 
@@ -306,6 +341,8 @@ class Emulation:
         if self.worker is None:
             return
         answer, state = await self.ask("dump")
+        if self._restart is not None:
+            return
         snapshot = Snapshot(
             engine=answer["engine"],
             offset=self.fed,
@@ -334,7 +371,8 @@ class Emulation:
     async def freeze(self, at_least: int = WORTH_STORING) -> None:
         """Have it stored if so many bytes have come since the last time, and the worker drop it."""
         if self.worker is not None:
-            await self.save(at_least)
+            if self._restart is None:
+                await self.save(at_least)
             await self.ask("drop")
         self.let_go()
 
@@ -355,30 +393,3 @@ class Emulation:
         self._begin = self.end
         self._memory, self._stored = None, 0
         self.warning = f"its screen was lost and is built up anew: {reason}"
-
-
-async def batches(pieces: AsyncIterator[Piece]) -> AsyncGenerator[list[Part], None]:
-    """Join pieces that follow each other; a gap begins another batch."""
-    batch: list[Part] = []
-    size = 0
-    async for piece in pieces:
-        end = batch[-1].offset + len(batch[-1].data) if batch else piece.offset
-        if batch and (size + len(piece.data) > BATCH or piece.offset != end):
-            yield batch
-            batch, size = [], 0
-        batch.append(Part(piece.offset, piece.columns, piece.rows, piece.data, piece.at))
-        size += len(piece.data)
-    if batch:
-        yield batch
-
-
-def _from(parts: list[Part], offset: int) -> list[Part]:
-    """Return the parts from an offset on."""
-    wanted = []
-    for part in parts:
-        skipped = offset - part.offset
-        if skipped <= 0:
-            wanted.append(part)
-        elif skipped < len(part.data):
-            wanted.append(Part(offset, part.columns, part.rows, part.data[skipped:]))
-    return wanted

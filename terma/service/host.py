@@ -28,6 +28,7 @@ from backends.paths import Paths, private_folder
 from backends.runtime import is_private
 from terma.ptyhost import frames
 from terma.ptyhost.address import holder
+from terma.ptyhost.input import MAX_LINE
 
 LOGGER = logging.getLogger(__name__)
 
@@ -39,10 +40,16 @@ _HELLO_S = 2.5
 _RETURN_S = 5.0
 """Both are more than ptyhost takes to see that its socket is gone."""
 
+_SILENT_S = 4.0
+"""How long a request waits until ptyhost is asked whether it answers at all, and that does."""
+
 _TRY_AGAIN_S = 0.02
 _IS_HELD = 3
 _MAX_REPLY = 256 << 20
 _MAX_SAID = 200
+
+_PIECE = 3_000_000
+"""Bytes that are typed by one request: they fit in a frame in base64, too."""
 
 _HINTS: Mapping[str, tuple[type[TektonError], str | None]] = {
     "not_found": (NotFound, "`terma list` shows the terminals that are there"),
@@ -67,7 +74,8 @@ class Opening:
 
     `environment` is packed as environ(7) has it. Without a `log` nothing is written down.
     `exit_file` gets how the program ended; by default it is `exit.json` in the log's folder.
-    `meta` is kept for `list`, as it is.
+    `meta` is kept for `list`, as it is. `preface`, of at most 64 KiB, is put out before anything
+    that the program writes, and not where it cannot be started.
     """
 
     terminal: str
@@ -80,6 +88,7 @@ class Opening:
     log_bytes: int = 64_000_000
     exit_file: Path | None = None
     meta: Any = None
+    preface: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +147,8 @@ class Host:
     """The hub's line to ptyhost.
 
     The owner sets what is called before it connects; each is called in the loop and must be
-    quick. Every request raises `ConnectionLost` where the line is down or goes down.
+    quick. Every request raises `ConnectionLost` where the line is down or goes down, `TimedOut`
+    where ptyhost answers nothing any more, and `UsageError` where it is too large.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -149,6 +159,7 @@ class Host:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._channels: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
+        self._typing: set[str] = set()
         self._starting = asyncio.Lock()
         self.pid = 0
         """Of ptyhost; 0 while not connected."""
@@ -323,6 +334,7 @@ class Host:
             columns=opening.columns, rows=opening.rows, meta=opening.meta,
             log=opening.log and os.fspath(opening.log), log_bytes=opening.log_bytes,
             exit_file=opening.exit_file and os.fspath(opening.exit_file),
+            preface=base64.b64encode(opening.preface).decode(),
         )  # fmt: skip
         return int(answer["pid"])
 
@@ -370,19 +382,50 @@ class Host:
     async def write(self, terminal: str, data: bytes, whole_lines: bool = False) -> int:
         """Type into a terminal; returns all that was ever typed there, once it has taken this.
 
+        What waits of it when this is cancelled is not typed any more; of whole lines, what is
+        left of the one that is typed in part still is. An older ptyhost types all of it.
+
         Raises:
             UsageError: With `whole_lines`, a line is longer than the terminal takes.
             Busy: Too much waits to be typed there.
         """
+        pieces = _pieces(data, whole_lines)
+        if terminal in self._typing:
+            raise Busy("a long text is being typed there", _HINTS["busy"][1])
+        if len(pieces) == 1:
+            return await self._type(terminal, data, whole_lines)
+        typed = count = 0
+        self._typing.add(terminal)
+        try:
+            for piece in pieces:
+                count = await self._type(terminal, piece, whole_lines)
+                typed += len(piece)
+        except TektonError as error:
+            reason = f"{error.message}; of {len(data)} bytes the first {typed} were typed"
+            raise type(error)(reason, error.hint) from error
+        finally:
+            self._typing.discard(terminal)
+        return count
+
+    async def _type(self, terminal: str, data: bytes | memoryview, whole_lines: bool) -> int:
+        number = next(self._ids)
         if whole_lines:
             packed = base64.b64encode(data).decode()
-            answer = await self._ask("write", terminal=terminal, data=packed, whole_lines=True)
+            frame = frames.message(
+                {"id": number, "op": "write", "terminal": terminal, "data": packed,
+                 "whole_lines": True}
+            )  # fmt: skip
         else:
-            number, future = self._expect()
             name = terminal.encode()
             head = frames.INPUT_HEAD.pack(number, len(name))
-            self._send(frames.frame(frames.INPUT, head, name, data))
-            answer = await self._answer(number, future)
+            frame = frames.frame(frames.INPUT, head, name, data)
+        try:
+            answer = await self._exchange(number, frame)
+        except (asyncio.CancelledError, TimedOut):
+            if self._line and not self._lacks("cancel"):
+                fields = {"op": "cancel", "terminal": terminal, "request": number}
+                self._send(frames.message({"id": next(self._ids), **fields}))
+            raise
         return int(answer.get("input", 0))
 
     async def resize(self, terminal: str, columns: int, rows: int) -> None:
@@ -420,25 +463,46 @@ class Host:
     # -- frames -------------------------------------------------------------------------------
 
     async def _ask(self, op: str, **arguments: Any) -> Any:
-        number, future = self._expect()
-        self._send(frames.message({"id": number, "op": op, **arguments}))
-        return await self._answer(number, future)
-
-    def _expect(self) -> tuple[int, asyncio.Future[Any]]:
-        if not self._line:
-            raise _line_is_down("ptyhost is not connected")
         number = next(self._ids)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        return number, future
+        return await self._exchange(number, frames.message({"id": number, "op": op, **arguments}))
 
-    async def _answer(self, number: int, future: asyncio.Future[Any]) -> Any:
+    async def _exchange(self, number: int, frame: bytes) -> Any:
+        """Send a request and wait for its answer, for as long as ptyhost answers at all."""
+        future = self._post(number, frame)
         try:
-            return await future
+            while not (await asyncio.wait((future,), timeout=_SILENT_S))[0]:
+                await self._knock()
+            return future.result()
         finally:
             self._waiting.pop(number, None)
 
+    async def _knock(self) -> None:
+        number = next(self._ids)
+        hello = {"id": number, "op": "hello", "version": frames.VERSION}
+        future = self._post(number, frames.message(hello))
+        try:
+            if not (await asyncio.wait((future,), timeout=_SILENT_S))[0]:
+                raise TimedOut(
+                    f"ptyhost (pid {self.pid}) does not answer", "`tekton status` shows its state"
+                )
+            future.result()
+        finally:
+            self._waiting.pop(number, None)
+
+    def _post(self, number: int, frame: bytes) -> asyncio.Future[Any]:
+        self._send(frame)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        return future
+
     def _send(self, frame: bytes) -> None:
-        cast("_Line", self._line).transport.write(frame)
+        if not self._line:
+            raise _line_is_down("ptyhost is not connected")
+        length = len(frame) - frames.LENGTH_BYTES
+        if length > frames.MAX_REQUEST:
+            raise UsageError(
+                f"this is too large for ptyhost: {length} bytes, at most {frames.MAX_REQUEST}"
+            )
+        self._line.transport.write(frame)
 
     def _on_frame(self, kind: int, payload: bytes) -> None:
         if kind == frames.OUTPUT:
@@ -505,6 +569,43 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._host._lost(self, f"ptyhost has hung up{f': {exc}' if exc else ''}")
+
+
+def _pieces(data: bytes, whole_lines: bool) -> list[memoryview]:
+    """Cut what is to be typed, at the ends of lines where they are to stay whole.
+
+    Raises:
+        UsageError: A line among them may be refused after others were typed.
+    """
+    if whole_lines and len(data) > _PIECE and _has_long_line(data):
+        raise UsageError(
+            f"{len(data)} bytes are too many to be typed at once, with a line of more than "
+            f"{MAX_LINE}: at most {_PIECE}",
+            "send it in pieces, or in shorter lines",
+        )
+    view, pieces, at = memoryview(data), [], 0
+    while len(data) - at > _PIECE:
+        end = at + _PIECE
+        if whole_lines:
+            end = _behind_lines(data, at, end)
+        pieces.append(view[at:end])
+        at = end
+    return [*pieces, view[at:]]
+
+
+def _has_long_line(data: bytes) -> bool:
+    at = 0
+    while len(data) - at > MAX_LINE:
+        end = _behind_lines(data, at, at + MAX_LINE + 1)
+        if not end:
+            return True
+        at = end
+    return False
+
+
+def _behind_lines(data: bytes, begin: int, end: int) -> int:
+    """Return where the last line that ends between two places is over; 0 where none does."""
+    return 1 + max(data.rfind(b"\n", begin, end), data.rfind(b"\r", begin, end))
 
 
 def _tell(call: Callable[..., None], *told: Any) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from backends.errors import TektonError, UsageError
 from backends.protocol.screens import LogGroup
 from terma.screen.process import WorkerDied, WorkerProcess
-from terma.service.emulation import SIMPLE, Part
+from terma.service.parts import SIMPLE, TOO_SLOW, Pace, Part, sliced
 
 _NUMBERS = itertools.count(1)
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +36,52 @@ class Rendering:
         self._wanted = wanted
         self._id = f"log {next(_NUMBERS)}"
         self._generation = 0
+        self._pace = Pace()
 
-    async def feed(self, parts: list[Part], is_last: bool = False) -> tuple[list[LogGroup], int]:
-        """Take the next output, and return those wanted of the lines that are complete with it.
+    async def feed(self, parts: list[Part]) -> AsyncIterator[tuple[list[LogGroup], int]]:
+        """Take the next output; yield those wanted of the lines that are complete with it.
 
-        And how many more there were of them, over the limit.
+        And how many more there were of them, over the limit, which is one for each time.
 
         Raises:
             UsageError: The pattern takes too long.
             TektonError: The simple engine fails at it as well.
         """
-        reason = ""
-        for _ in range(3):
+        failures = 0
+        while parts:
+            some, rest = sliced(parts, self._pace.size)
             try:
-                return await self._feed(parts, is_last)
-            except WorkerDied as error:
-                reason = str(error)
-                # One that was killed, or died of something else, is not the log's fault.
-                if not error.is_killed and not error.is_over:
-                    self._engine = SIMPLE
-            except _Failed as error:
-                reason = str(error)
-                self._engine = SIMPLE
-            self._generation = 0
-        raise TektonError(
-            f"the log cannot be shown as lines: {reason}", "`terma export` has its bytes"
-        )
+                found = await self._feed(some)
+            except (WorkerDied, _Failed) as error:
+                failures += 1
+                self._blame(error, failures)
+                continue
+            yield found
+            parts, failures = rest, 0
+
+    async def finish(self) -> tuple[list[LogGroup], int]:
+        """Return what `feed` has not yielded, as it does.
+
+        Raises:
+            UsageError: The pattern takes too long.
+        """
+        try:
+            return await self._feed([])
+        except (WorkerDied, _Failed):
+            return [], 0  # what was on the screen is gone with it
+
+    def _blame(self, error: WorkerDied | _Failed, failures: int) -> None:
+        """Draw the conclusion from what an engine has died of."""
+        # One that was killed, or died of something else, is not the log's fault.
+        is_guilty = isinstance(error, _Failed) or not (error.is_killed or error.is_unrelated)
+        if failures == _ATTEMPTS or (is_guilty and self._engine == SIMPLE):
+            raise TektonError(
+                f"the log cannot be shown as lines: {error}", "`terma export` has its bytes"
+            ) from error
+        if is_guilty:
+            self._engine = SIMPLE
+        self._pace.begin(self._engine)
+        self._generation = 0
 
     async def close(self) -> None:
         """Let the worker forget it."""
@@ -69,13 +91,15 @@ class Rendering:
             except WorkerDied:
                 pass  # that forgets it as well
 
-    async def _feed(self, parts: list[Part], is_last: bool) -> tuple[list[LogGroup], int]:
+    async def _feed(self, parts: list[Part]) -> tuple[list[LogGroup], int]:
         if not self._generation:
-            if not parts and is_last:
+            if not parts:
                 return [], 0
             await self._load(parts[0].columns, parts[0].rows)
-        sizes = [(part.offset, part.at, part.columns, part.rows, len(part.data)) for part in parts]
-        head = {"do": "lines", "id": self._id, "parts": sizes, "is_last": is_last}
+        head = {"do": "lines", "id": self._id, "is_last": not parts}
+        if parts:
+            times = [(part.offset, part.at) for part in parts]
+            head |= {"columns": parts[0].columns, "rows": parts[0].rows, "parts": times}
         data = b"".join(part.data for part in parts)
         answer, _ = await self._worker.ask(head, data, self._generation)
         if "failed" in answer:
@@ -85,6 +109,8 @@ class Rendering:
                 f"the pattern takes too long: {self._wanted.pattern!r}",
                 "write it without a repetition within a repetition, as in (a+)+",
             )
+        if not self._pace.keeps_up(len(data), answer["took"]):
+            raise _Failed(TOO_SLOW)
         found = [LogGroup(at=at, offset=end, text=text) for at, end, text in answer["lines"]]
         return found, answer["over"]
 
@@ -100,7 +126,8 @@ class Rendering:
         if "failed" in answer:
             raise _Failed(answer["failed"])
         self._generation = self._worker.generation
+        self._pace.begin(answer["engine"])
 
 
 class _Failed(Exception):
-    """An engine raised."""
+    """An engine raised, or does not keep up."""

@@ -16,20 +16,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backends.errors import TektonError
 from backends.protocol.screens import LogGroup, Screen, ScreenChange
 from terma.screen import wire
 from terma.screen.process import WorkerDied, WorkerProcess
-from terma.service.emulation import (
-    FAST,
-    WORTH_STORING,
-    Emulation,
-    EngineFailed,
-    Source,
-    batches,
-)
+from terma.service.emulation import WORTH_STORING, Emulation, EngineFailed, Source
+from terma.service.parts import FAST, batches
 from terma.service.piece import Piece
 from terma.service.places import Places
 from terma.service.rendering import Rendering, Wanted
@@ -52,6 +46,7 @@ IDLE_S = 10.0
 """Seconds after the last look until a screen is put away."""
 
 CHANGES_PER_S = 30
+_END_S = 1.0
 _TEND_S = 1.0
 _QUIET_S = 0.5
 _URGENT = 16
@@ -98,6 +93,7 @@ class Screens:
             WARM_PER_WORKER * count, COMING_PER_WORKER * count, self._warm, self._make_room
         )
         self._unwatching: set[asyncio.Task[None]] = set()
+        self._looking: set[asyncio.Task[Any]] = set()
         self._is_closing = False
 
     async def close(self) -> None:
@@ -108,18 +104,28 @@ class Screens:
                 task.cancel()
                 await asyncio.wait((task,))
         await asyncio.gather(*(worker.close() for worker in self._workers))
+        if self._looking:
+            _, late = await asyncio.wait(self._looking, timeout=_END_S)
+            for task in late:
+                task.cancel()
 
     # -- what terminals do -------------------------------------------------------------------
 
-    def opened(self, terminal: str, columns: int, rows: int) -> None:
-        """Take up a terminal, new or known; with the first, the workers are started."""
+    def opened(self, terminal: str, columns: int, rows: int, *, end: int | None = None) -> None:
+        """Take up a terminal, new or known; with the first, the workers are started.
+
+        Where a program is run in it, its output begins at `end`: whatever is known of more is
+        forgotten.
+        """
         if self._preparing is None:
             self._preparing = asyncio.ensure_future(self._prepare())
         known = self._all.get(terminal)
         if known is None:
-            self._all[terminal] = Emulation(terminal, self._source, self._scrollback, columns, rows)
-        else:
-            known.resized(known.end, columns, rows)
+            known = Emulation(terminal, self._source, self._scrollback, columns, rows)
+            self._all[terminal] = known
+        if end is not None:
+            known.continue_at(end)
+        known.resized(known.end, columns, rows)
 
     async def _prepare(self) -> None:
         """Have the workers ready before somebody looks, one after another."""
@@ -229,7 +235,7 @@ class Screens:
                 await news.wait()
         finally:
             del emulation.watchers[number]
-            if emulation.worker is not None and not self._is_closing:
+            if not self._is_closing:
                 task = asyncio.ensure_future(self._unwatch(emulation, number))
                 self._unwatching.add(task)
                 task.add_done_callback(self._unwatching.discard)
@@ -243,7 +249,22 @@ class Screens:
             pass  # then nobody remembers
 
     async def _look(self, emulation: Emulation, look: Callable[[Emulation], Awaitable[T]]) -> T:
-        """Have a worker read all there is, and ask it; whatever dies of it is replaced."""
+        """Have a worker read all there is, and ask it; whatever dies of it is replaced.
+
+        That goes on when nobody waits any more: what was read is read, and who is to blame is
+        found out.
+        """
+        looking = asyncio.ensure_future(self._look_on(emulation, look))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looked)
+        return await asyncio.shield(looking)
+
+    def _looked(self, looking: asyncio.Task[Any]) -> None:
+        self._looking.discard(looking)
+        if not looking.cancelled():
+            looking.exception()  # told to who waits, if somebody does
+
+    async def _look_on(self, emulation: Emulation, look: Callable[[Emulation], Awaitable[T]]) -> T:
         reason = ""
         for _ in range(_ATTEMPTS):
             async with self._places.taken(emulation):
@@ -267,7 +288,7 @@ class Screens:
         if self._is_closing:
             raise TektonError("the hub is stopped", "`tekton up` starts it") from error
         if isinstance(error, WorkerDied):
-            if error.is_over:
+            if error.is_unrelated:
                 return
             # Most likely somebody else's doing; but a system out of memory kills like this.
             emulation.kills += error.is_killed
@@ -380,8 +401,9 @@ class Screens:
         try:
             async with aclosing(batches(pieces)) as found:
                 async for batch in found:
-                    yield await rendering.feed(batch)
-            yield await rendering.feed([], is_last=True)
+                    async for lines in rendering.feed(batch):
+                        yield lines
+            yield await rendering.finish()
         finally:
             await rendering.close()
 

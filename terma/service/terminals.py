@@ -377,7 +377,7 @@ class Terminals:
         end = self.log_of(stored.id).end if stored.is_recorded else 0
         pid = await self.host.open(opening)
         terminal.begin(pid, self.now(), end)
-        self.screens.opened(stored.id, stored.columns, stored.rows)
+        self.screens.opened(stored.id, stored.columns, stored.rows, end=end)
         await self.host.follow(stored.id, end)
 
     async def close(self, terminal: Terminal) -> Closed:

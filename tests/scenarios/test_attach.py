@@ -216,6 +216,26 @@ def test_a_hub_that_was_killed_is_waited_for_and_the_screen_repainted(place: Pla
     assert f"{name}: {len(lost)} bytes not sent: the hub was gone" in window.text
 
 
+def test_the_size_stays_that_of_who_typed_last_when_the_hub_is_back(place: Place) -> None:
+    name = place.open()
+    small = place.attach(name, columns=60, rows=20)
+    large = place.attach(name, columns=100, rows=30)
+    large.type("echo ty''ped\r")
+    small.wait_text(f"{name} is 100 x 30")
+    for _ in range(3):
+        kill_hub(place)
+        large.wait_text("the hub is gone")
+        small.wait_text("the hub is gone")
+        place.tekton.start()
+        small.wait_text(f"{name} is 100 x 30")
+        large.wait_text("typed\n")
+        large.type("clear; stty size; echo ty''ped\r")
+        large.wait_text("30 100")
+        assert "·" not in large.text
+    detach(small)
+    detach(large)
+
+
 def test_a_client_that_was_killed_harms_nobody(place: Place) -> None:
     name = place.open()
     killed, other = place.attach(name), place.attach(name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +121,89 @@ def test_a_letter_of_several_bytes_is_erased_as_one(client: Client) -> None:
     client.follow("a")
     client.write("a", "aä\x7fb\n".encode())
     client.wait_for(b"<ab>")
+
+
+def _fill(client: Client, terminal: str, text: bytes, **arguments: Any) -> int:
+    """Type into a terminal that does not read, until it has taken part; returns the request."""
+    before, packed = client.state(terminal)["input"], base64.b64encode(text).decode()
+    number = client.send("write", terminal=terminal, data=packed, **arguments)
+    wait_until(lambda: client.state(terminal)["input"] > before, "a part")
+    return number
+
+
+def test_what_waits_of_a_request_that_is_cancelled_is_not_typed(
+    client: Client, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    wait = f"until [ -e {gate} ]; do sleep 0.01; done"
+    client.open("a", "sh", "-c", f"{RAW}; {wait}; exec cat")
+    client.follow("a")
+    client.wait_for(b"ready")
+    first = _fill(client, "a", b"x" * 300_000)
+    second, third = client.send_input("a", b"second"), client.send_input("a", b"third")
+    assert client.ask("cancel", terminal="a", request=second) == {"dropped": 6}
+    dropped = client.ask("cancel", terminal="a", request=first)["dropped"]
+    typed = client.state("a")["input"]
+    assert 0 < typed == 300_000 - dropped < 300_000
+    for number, said in ((first, f"{typed} of 300000"), (second, "0 of 6")):
+        with pytest.raises(Refused, match=f"cancelled: {said} bytes were typed") as refused:
+            client.answer(number)
+        assert refused.value.fields["input"] <= typed
+    gate.touch()
+    assert client.answer(third) == {"written": 5, "input": typed + 5}
+    assert client.wait_for(b"third").count(b"x") == typed
+    assert b"second" not in client.output[1]
+
+
+def test_a_line_that_is_typed_in_part_stays_whole_when_its_request_is_cancelled(
+    client: Client, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    wait = f"until [ -e {gate} ]; do sleep 0.01; done"
+    client.open("a", "sh", "-c", f"stty -echo; echo ready; {wait}; exec cat")
+    client.follow("a")
+    client.wait_for(b"ready")
+    lines = b"".join(b"line %06d of alice\n" % number for number in range(20_000))
+    first = _fill(client, "a", lines, whole_lines=True)
+    dropped = client.ask("cancel", terminal="a", request=first)["dropped"]
+    with pytest.raises(Refused, match="cancelled"):
+        client.answer(first)
+    kept = len(lines) - dropped
+    assert kept % 21 == 0
+    gate.touch()
+    assert client.write("a", b"END\n", whole_lines=True)["input"] == kept + 4
+    said = client.wait_for(b"END\r\n").replace(b"\r\n", b"\n")
+    # The kernel keeps no more than 4,095 bytes of what nobody reads; what it kept is whole.
+    assert set(said.splitlines()) <= {b"ready", b"END", *lines.splitlines()}
+
+
+def test_a_line_of_a_request_that_was_cancelled_is_not_continued(client: Client) -> None:
+    client.open("a", "sh", "-c", "stty -echo; echo ready; exec sleep 60")
+    client.follow("a")
+    client.wait_for(b"ready")
+    client.write("a", b"x" * 1000, whole_lines=True)
+    _fill(client, "a", b"\n" * 400_000, whole_lines=True)
+    packed = base64.b64encode(b"x" * 4000).decode()
+    number = client.send("write", terminal="a", data=packed, whole_lines=True)
+    assert client.ask("cancel", terminal="a", request=number) == {"dropped": 4000}
+    with pytest.raises(Refused, match="cancelled"):
+        client.answer(number)
+    again = client.send("write", terminal="a", data=packed, whole_lines=True)
+    with pytest.raises(Refused, match="line_too_long"):
+        client.write("a", b"x" * 96, whole_lines=True)
+    assert client.ask("cancel", terminal="a", request=again) == {"dropped": 4000}
+
+
+def test_only_ones_own_requests_that_wait_can_be_cancelled(ptyhost: Ptyhost) -> None:
+    first, second = ptyhost.client(), ptyhost.client()
+    first.open("a", "sh", "-c", f"{RAW}; exec sleep 60")
+    first.follow("a")
+    first.wait_for(b"ready")
+    number = _fill(first, "a", b"x" * 300_000)
+    assert second.ask("cancel", terminal="a", request=number) == {"dropped": 0}
+    assert first.ask("cancel", terminal="a", request=number - 1) == {"dropped": 0}
+    assert first.ask("cancel", terminal="a", request=number)["dropped"] > 0
+    assert first.ask("cancel", terminal="a", request=number) == {"dropped": 0}
 
 
 @pytest.mark.parametrize("data", ["!", "a", "YQ", "\0"])

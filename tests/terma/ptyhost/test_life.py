@@ -276,6 +276,7 @@ GARBAGE = {
     "deep": frames.frame(1, b"[" * 100_000),
     "no id": frames.frame(1, b'{"op": "list"}'),
     "a large id": frames.frame(1, b'{"op": "list", "id": 99999999999}'),
+    "an id that is no number": frames.frame(1, b'{"op": "list", "id": true}'),
     "short input": frames.frame(4, b"\0"),
 }
 

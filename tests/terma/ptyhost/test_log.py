@@ -214,6 +214,59 @@ def test_a_segment_that_somebody_cut_short_is_read_as_far_as_it_goes(tmp_path: P
     assert log.read(24, 10) is None
 
 
+@pytest.mark.parametrize("left", [0, 4])
+def test_a_segment_that_is_cut_while_it_is_written_shifts_no_offset(
+    tmp_path: Path, left: int
+) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"0123456789", 1.0, SIZE)
+    os.truncate(tmp_path / name(0, "log"), left)
+    log.append(10, b"more", 1.001, SIZE)
+    log.append(14, b" and more", 1.002, SIZE)
+    kept = {10: b"more and more"} | ({0: b"0123"} if left else {})
+    assert whole(log) == whole(Log(str(tmp_path), 1_000_000)) == kept
+    assert log.segments[0].start == min(kept)
+    assert records(tmp_path / name(10, "times")) == [(10, 1.001, *SIZE)]
+
+
+def test_what_somebody_adds_to_a_segment_shifts_no_offset(tmp_path: Path) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"0123456789", 1.0, SIZE)
+    with (tmp_path / name(0, "log")).open("ab") as file:
+        file.write(b"foreign")
+    log.append(10, b"more", 2.0, SIZE)
+    assert whole(log) == whole(Log(str(tmp_path), 1_000_000)) == {0: b"0123456789more"}
+    log.append(20, b"behind a gap", 3.0, SIZE)
+    with (tmp_path / name(0, "log")).open("ab") as file:
+        file.write(b"foreign")
+    assert whole(Log(str(tmp_path), 1_000_000)) == {
+        0: b"0123456789moreforeig", 20: b"behind a gap",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("left", [0, 4])
+def test_no_offset_is_given_out_twice_when_a_log_was_cut_short(tmp_path: Path, left: int) -> None:
+    log = Log(str(tmp_path), 1_000_000)
+    log.append(0, b"0123456789", 1.0, SIZE)
+    log.append(10, b"ab", 2.0, SIZE)
+    log.close()
+    os.truncate(tmp_path / name(0, "log"), left)
+    assert Log(str(tmp_path), 1_000_000).end == 10  # as its times tell
+    log = Log(str(tmp_path), 1_000_000, 12)
+    assert log.end == 12
+    log.append(12, b"anew", 3.0, SIZE)
+    assert whole(log) == {12: b"anew"} | ({0: b"0123"} if left else {})
+    (tmp_path / name(12, "log")).unlink()
+    assert Log(str(tmp_path), 1_000_000, 7).end == 12
+
+
+@pytest.mark.parametrize("garbage", [b"", b"x" * 19, b"\xff" * 20, bytes(20)])
+def test_times_that_are_none_tell_no_end(tmp_path: Path, garbage: bytes) -> None:
+    (tmp_path / name(7, "log")).write_bytes(b"x")
+    (tmp_path / name(7, "times")).write_bytes(garbage)
+    assert Log(str(tmp_path), 1_000_000, 1 << 64).end == 8
+
+
 def test_what_is_no_segment_is_left_alone(tmp_path: Path) -> None:
     for stranger in ("exit.json", "1.log", "x" * 20 + ".log", name(7, "log")):
         (tmp_path / stranger).touch()

@@ -139,8 +139,9 @@ def test_the_path_is_that_of_the_environment_given(client: Client, tmp_path: Pat
     [
         {"terminal": "A"}, {"terminal": ""}, {"terminal": "a" * 65}, {"terminal": 1},
         {"command": []}, {"command": "cat"}, {"command": ["a\0b"]}, {"command": ["\ud800"]},
-        {"columns": 0}, {"rows": 70_000}, {"columns": "80"}, {"environment": "!"},
+        {"columns": 0}, {"rows": 70_000}, {"columns": "80"}, {"rows": True}, {"environment": "!"},
         {"folder": None}, {"log": 3}, {"log_bytes": -1}, {"meta": "x" * 70_000},
+        {"preface": "!"}, {"preface": 1}, {"preface": "A" * 88_000},
         {"meta": json.loads("[" * 40 + "]" * 40)},
     ],
 )  # fmt: skip
@@ -151,6 +152,35 @@ def test_wrong_arguments_are_refused(client: Client, change: dict[str, Any]) -> 
         client.ask("open", **{**fields, **change})
     assert refused.value.kind == "usage"
     assert client.ask("list") == {"terminals": []}
+
+
+def test_a_preface_is_the_first_output_and_stays_in_the_log(client: Client, tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    client.open("a", "printf", "first", log=log)
+    client.wait_event("exit", terminal="a")
+    preface = b"\x1b[!p\0-- restored --\r\n"
+    client.open("b", "printf", "then", log=log, preface=base64.b64encode(preface).decode())
+    client.follow("b", 5)
+    whole = preface + b"then"
+    assert client.wait_event("exit", terminal="b")["end"] == 5 + len(whole)
+    assert client.output[1] == whole
+    assert client.ask("read", terminal="b", offset=0, limit=99)[1] == b"first"
+    assert client.ask("read", terminal="b", offset=5, limit=99)[1] == whole
+    client.open("c", "cat", log=log, preface=None)
+    assert client.state("c")["end"] == 5 + len(whole)
+
+
+def test_a_program_that_says_nothing_has_its_preface_too(client: Client) -> None:
+    client.open("a", "sleep", "60", preface=base64.b64encode(b"x" * 65_536).decode())
+    assert client.ask("read", terminal="a", offset=0, limit=99_999)[1] == b"x" * 65_536
+
+
+def test_where_no_program_runs_there_is_no_preface(client: Client, tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    with pytest.raises(Refused, match="no_program"):
+        client.open("a", "nowhere-at-all", log=log, preface="eHh4")
+    client.open("a", "sleep", "60", log=log)
+    assert client.state("a")["end"] == 0
 
 
 def test_an_id_is_used_once(client: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
+import select
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import psutil
 import pytest
 
 from terma.ptyhost.log import RECORD
-from tests.terma.ptyhost.ptyhost_process import Client, Ptyhost, Refused, wait_until
+from tests.terma.ptyhost.ptyhost_process import (
+    Client,
+    Ptyhost,
+    Refused,
+    use_all_descriptors,
+    wait_until,
+)
 
 FLOOD = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); head -c 100000 /dev/zero | tr '\\0' x; done"
 
@@ -236,6 +243,131 @@ def test_a_gap_in_the_log_is_passed_over(ptyhost: Ptyhost, client: Client, tmp_p
     starts = {int(file.stem) for file in tmp_path.glob("*.log")}
     assert set(trimmed) <= starts
     assert bytes(client.output[1]) == logged(tmp_path)
+
+
+def test_a_log_that_is_cut_while_it_is_written_shifts_no_offset(
+    client: Client, tmp_path: Path
+) -> None:
+    script = "stty -echo; head -c 200000 /dev/zero; while read x; do echo $x; done"
+    client.open("a", "sh", "-c", script, log=str(tmp_path))
+    wait_until(lambda: client.state("a")["end"] == 200_000, "the flood")
+    os.truncate(tmp_path / f"{0:020}.log", 0)
+    client.follow("a", 200_000)
+    client.write("a", b"alice\n")
+    client.wait_for(b"alice\r\n")
+    answer = client.ask("read", terminal="a", offset=0, limit=5)
+    assert (answer["trimmed"], answer["oldest"]) == (True, client.state("a")["oldest"])
+    assert 100_000 < answer["oldest"] < 200_000  # what is in memory
+    client.write("a", b"\x04")
+    end = client.wait_event("exit", terminal="a")["end"]
+    assert client.ask("read", terminal="a", offset=0, limit=5)["oldest"] == 200_000
+    assert client.ask("read", terminal="a", offset=200_000, limit=99)[1] == b"alice\r\n"
+    assert client.state("a")["log_error"] is None
+    assert end == 200_007
+
+
+@pytest.mark.parametrize("knows", ["exit file", "times"])
+def test_offsets_go_on_behind_what_was_cut_while_nothing_ran(
+    client: Client, tmp_path: Path, knows: str
+) -> None:
+    log, file = str(tmp_path / "log"), str(tmp_path / "end")
+    script = "printf one; sleep 0.1; printf two"
+    client.open("a", "sh", "-c", script, log=log, exit_file=file)
+    client.wait_event("exit", terminal="a", end=6)
+    os.truncate(tmp_path / "log" / f"{0:020}.log", 1)
+    if knows == "times":
+        (tmp_path / "end").unlink()
+    end = 6 if knows == "exit file" else 3
+    client.open("b", "printf", "three", log=log, exit_file=file)
+    client.wait_event("exit", terminal="b", end=end + 5)
+    assert client.ask("read", terminal="b", offset=0, limit=9)[1] == b"o"
+    assert client.ask("read", terminal="b", offset=1, limit=9) == {
+        "trimmed": True, "oldest": end, "end": end + 5,
+    }  # fmt: skip
+    assert client.ask("read", terminal="b", offset=end, limit=9)[1] == b"three"
+
+
+def test_without_a_descriptor_left_nothing_is_said_to_be_gone(
+    ptyhost: Ptyhost, client: Client, tmp_path: Path
+) -> None:
+    process = psutil.Process(ptyhost.pid)
+    limit = process.rlimit(psutil.RLIMIT_NOFILE)
+    client.open("a", "sh", "-c", "head -c 200000 /dev/zero; read x; echo END", log=str(tmp_path))
+    wait_until(lambda: client.state("a")["end"] == 200_000, "the flood")
+    client.follow("a", 200_000, channel=2)  # it needs none
+    use_all_descriptors(ptyhost.pid)
+    for op in ("read", "subscribe"):
+        with pytest.raises(Refused, match=r"failed: .*Too many open files"):
+            client.ask(op, terminal="a", offset=0, limit=5, channel=1)
+    assert client.state("a")["log_error"] is None
+    process.rlimit(psutil.RLIMIT_NOFILE, limit)
+    assert client.follow("a", 0)["oldest"] == 0
+    client.write("a", b"\n")
+    assert len(client.wait_for(b"END\r\n")) == len(b"\r\nEND\r\n") + 200_000
+    assert not [one for one in client.events if one["event"] in ("log", "trimmed")]
+
+
+def test_one_who_follows_waits_for_a_descriptor_and_misses_nothing(
+    ptyhost: Ptyhost, tmp_path: Path
+) -> None:
+    slow, quick = ptyhost.client(), ptyhost.client()
+    process = psutil.Process(ptyhost.pid)
+    limit = process.rlimit(psutil.RLIMIT_NOFILE)
+    slow.open("a", "sh", "-c", f"read x; {FLOOD}; echo END; read x", log=str(tmp_path))
+    slow.follow("a")
+    quick.write("a", b"\n")
+    wait_until(lambda: quick.state("a")["end"] == 4_000_007, "the flood")
+    use_all_descriptors(ptyhost.pid)
+    while select.select([slow.socket], [], [], 0)[0]:  # what was on its way
+        slow.take()
+        quick.ask("list")
+    got = slow.ends[1]
+    assert got < 4_000_007
+    with pytest.raises(Refused, match="Too many open files"):
+        quick.ask("read", terminal="a", offset=got, limit=5)
+    assert quick.state("a")["log_error"] is None
+    process.rlimit(psutil.RLIMIT_NOFILE, limit)
+    quick.write("a", b"\n")
+    assert slow.wait_event("exit", terminal="a")["end"] == slow.ends[1] == len(slow.output[1])
+    assert not [one for one in slow.events if one["event"] == "trimmed"]
+
+
+def test_a_log_is_well_again_though_nothing_more_comes(
+    ptyhost: Ptyhost, client: Client, tmp_path: Path
+) -> None:
+    client.open("a", "sh", "-c", "stty -echo; echo ready; exec cat", log=str(tmp_path / "log"))
+    client.follow("a")
+    client.wait_for(b"ready\r\n")
+    for file in (tmp_path / "log").iterdir():
+        file.unlink()
+    client.ask("resize", terminal="a", columns=90, rows=30)
+    assert "removed" in client.wait_event("log", terminal="a")["error"]
+    client.wait_event("log", terminal="a", error=None)
+    client.write("a", b"more\n")
+    client.wait_for(b"more\r\n")
+    assert logged(tmp_path / "log") == b"more\r\n"
+
+
+def test_a_log_that_cannot_be_read_is_a_gap_to_one_who_follows(
+    tekton_home: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys; from terma.ptyhost import __main__, files\n"
+        "def fail(*_): raise OSError(5, 'bad disk')\n"
+        "files.read = fail; sys.exit(__main__.main(sys.argv[1]))"
+    )
+    with Ptyhost(tekton_home / "run", ("-c", script)) as ptyhost:
+        slow, quick = ptyhost.client(), ptyhost.client()
+        program = f"read x; {FLOOD}; echo END; read x"
+        slow.open("a", "sh", "-c", program, log=str(tmp_path))
+        slow.follow("a")
+        quick.write("a", b"\n")
+        wait_until(lambda: quick.state("a")["end"] > 4_000_000, "the flood")
+        with pytest.raises(Refused, match=r"failed: .*bad disk"):
+            quick.ask("read", terminal="a", offset=0, limit=5)
+        slow.wait_for(b"END\r\n")
+        assert slow.wait_event("trimmed", channel=1)["oldest"] > 3_900_000
+        assert quick.state("a")["log_error"] is None
 
 
 def test_a_log_that_cannot_be_made_leaves_a_terminal_that_works(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -26,8 +27,8 @@ PATIENCE_S = 20.0
 # No other test that runs at this time may have them: closing looks for them everywhere.
 A, B = f"a-{os.getpid()}", f"b-{os.getpid()}"
 
-# An older ptyhost: it knows neither `meta`, nor `forget`, nor the later fields of `list`, and an
-# event and a field of its own that nobody remembers.
+# An older ptyhost: it knows neither `meta`, `forget` and `cancel`, nor the later fields of `list`,
+# and an event and a field of its own that nobody remembers.
 OLDER = """
 import sys
 sys.path.insert(0, {root!r})
@@ -36,7 +37,7 @@ from terma.ptyhost import __main__, server
 class Older(server.Server):
     def __init__(self, listener):
         super().__init__(listener)
-        del self._ops["meta"], self._ops["forget"]
+        del self._ops["meta"], self._ops["forget"], self._ops["cancel"]
 
     def _list(self, client, request, fields):
         found = super()._list(client, request, fields)
@@ -180,6 +181,15 @@ def test_a_terminal_from_its_opening_to_its_end(run: Run, tmp_path: Path) -> Non
     run(test)
 
 
+def test_a_preface_comes_before_what_the_program_writes(run: Run) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening(A, "sh", "-c", "echo then; exec cat", preface=b"first\0\x1bc"))
+        await host.follow(A, 0)
+        await wait_until(lambda: owner.output.get(A) == b"first\0\x1bcthen\r\n")
+
+    run(test)
+
+
 def test_closing_tells_how_many_ended(run: Run) -> None:
     async def test(host: Host, owner: Owner) -> None:
         await host.open(opening(A, "sh", "-c", "trap '' HUP; echo ready; sleep 61; :"))
@@ -240,6 +250,130 @@ def test_too_much_typed_is_busy(run: Run) -> None:
         await host.signal(A, "KILL")
         with pytest.raises(TektonError, match="ended"):
             await waiting
+
+    run(test)
+
+
+READS_LATER = "stty raw -echo; echo ready; until [ -e {gate} ]; do sleep 0.01; done; {then}"
+
+
+@pytest.mark.parametrize("whole_lines", [False, True])
+def test_a_text_that_no_frame_holds_is_typed_whole_and_in_order(
+    run: Run, whole_lines: bool
+) -> None:
+    line = bytes(range(32, 127)) * 10 + b"\r"
+    text = line * (7_000_000 // len(line))
+
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(
+            opening(A, "sh", "-c", f"stty raw -echo; echo ready; head -c {len(text)} | sha256sum")
+        )
+        await host.follow(A, 0)
+        await wait_until(lambda: owner.output)
+        typing = asyncio.ensure_future(host.write(A, text, whole_lines))
+        await wait_until(lambda: host._waiting)
+        with pytest.raises(Busy, match="a long text is being typed"):
+            await host.write(A, b"between")
+        assert await typing == len(text)
+        digest = hashlib.sha256(text).hexdigest().encode()
+        await wait_until(lambda: digest in owner.output[A])
+        assert owner.lost == []
+
+    run(test)
+
+
+def test_a_text_that_ends_in_the_middle_tells_how_far_it_came(run: Run) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        program = "stty raw -echo; echo ready; exec head -c 3500000 >/dev/null"
+        await host.open(opening(A, "sh", "-c", program))
+        await host.follow(A, 0)
+        await wait_until(lambda: owner.output)
+        said = "of 7000000 bytes the first 3000000 were typed"
+        with pytest.raises(TektonError, match=f"ended; {said}"):
+            await host.write(A, b"x" * 7_000_000)
+        with pytest.raises(TektonError, match="nothing runs"):
+            await host.write(A, b"x")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda h: h.open(opening(B, "echo", *["ä" * 100_000] * 14)), "8400"),
+        (lambda h: h.set_meta(A, "x" * 5_000_000), "5000"),
+        (lambda h: h.open(opening(B, "echo", preface=b"x" * 4_000_000)), "5333"),
+        (lambda h: h.write(A, b"x" * 5_000_000, whole_lines=True), "5000000 bytes are too many"),
+        (
+            lambda h: h.write(A, (b"x\n" * 2_000_000) + b"x" * 4096, whole_lines=True),
+            "a line of more than 4095",
+        ),
+    ],
+)
+def test_what_no_frame_holds_is_refused_and_the_line_stays(
+    run: Run, ask: Callable[[Host], Awaitable[Any]], said: str
+) -> None:
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening(A, "sh", "-c", "stty raw; echo ready; exec sleep 61"))
+        await host.follow(A, 0)
+        await wait_until(lambda: owner.output)
+        waiting = asyncio.ensure_future(host.read(A, 0, 5))
+        with pytest.raises(UsageError, match=said):
+            await ask(host)
+        assert (await waiting).data == b"ready"
+        assert owner.lost == []
+        assert [one.input for one in await host.list()] == [0]
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [300_000, 4_000_000])
+def test_what_waits_of_a_text_that_is_cancelled_is_not_typed(
+    run: Run, tmp_path: Path, size: int
+) -> None:
+    gate = tmp_path / "gate"
+
+    async def test(host: Host, owner: Owner) -> None:
+        program = READS_LATER.format(gate=gate, then="exec cat")
+        await host.open(opening(A, "sh", "-c", program))
+        await host.follow(A, 0)
+        await wait_until(lambda: owner.output)
+        typing = asyncio.ensure_future(host.write(A, b"x" * size))
+        while not [one for one in await host.list() if one.input]:
+            assert not typing.done()
+        typing.cancel()
+        await asyncio.wait([typing])
+        assert typing.cancelled()
+        [typed] = [one.input for one in await host.list()]
+        gate.touch()
+        assert await host.write(A, b"END") == typed + 3
+        await wait_until(lambda: b"END" in owner.output[A])
+        assert owner.output[A].count(b"x") == typed < 300_000
+        assert owner.lost == []
+
+    run(test)
+
+
+def test_one_that_is_silent_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SILENT_S", 0.1)
+
+    async def test(host: Host, owner: Owner) -> None:
+        await host.open(opening(A, "sh", "-c", "stty raw -echo; echo ready; exec sleep 61"))
+        await host.follow(A, 0)
+        await wait_until(lambda: owner.output)
+        # One that answers others is waited for.
+        typing = asyncio.ensure_future(host.write(A, b"x" * 300_000))
+        await wait_until(lambda: next(host._ids) > 20)
+        assert not typing.done()
+        os.kill(host.pid, signal.SIGSTOP)
+        try:
+            for waiting in (typing, host.close(A), host.list()):
+                with pytest.raises(TimedOut, match=f"ptyhost .pid {host.pid}. does not answer"):
+                    await waiting
+        finally:
+            os.kill(host.pid, signal.SIGCONT)
+        await wait_until(lambda: owner.events[-1][:2] == ("exit", A))  # it was asked to close it
+        assert owner.lost == []
 
     run(test)
 
@@ -532,6 +666,10 @@ def test_an_older_ptyhost_is_enough(
         assert hosted == Hosted(
             terminal=A, pid=pid, end=hosted.end, input=6, meta=1, started_at=hosted.started_at
         )
+        typing = asyncio.ensure_future(host.write(A, b"x" * 300_000))
+        await wait_until(lambda: host._waiting)
+        typing.cancel()
+        await asyncio.wait([typing])
         await host.set_meta(A, 2)
         assert [one.meta for one in await host.list()] == [1]
         await host.close(A, 0)

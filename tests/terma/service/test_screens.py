@@ -66,6 +66,11 @@ class Logs:
         kept += data
         return len(kept) - len(data)
 
+    def lose(self, terminal: str) -> None:
+        """Have nothing of a terminal: its log is gone, or was never kept."""
+        self._data[terminal].clear()
+        self._sizes[terminal].clear()
+
     def resize(self, terminal: str, columns: int, rows: int) -> int:
         end = len(self._data.setdefault(terminal, bytearray()))
         self._sizes.setdefault(terminal, []).append((end, columns, rows))
@@ -85,6 +90,12 @@ class Stage:
         for terminal in terminals:
             self.logs.resize(terminal, columns, rows)
             self.screens.opened(terminal, columns, rows)
+
+    def restore(self, terminal: str, columns: int = 80, rows: int = 24) -> None:
+        """Run something anew in a terminal whose output is lost."""
+        self.logs.lose(terminal)
+        end = self.logs.resize(terminal, columns, rows)
+        self.screens.opened(terminal, columns, rows, end=end)
 
     def put(self, terminal: str, data: bytes) -> None:
         self.screens.output(terminal, self.logs.add(terminal, data), data)
@@ -380,24 +391,131 @@ def test_killing_workers_under_live_output_marks_nobody(tmp_path: Path) -> None:
     on_stage(tmp_path, play)
 
 
+SLOW = b"a\x1b[65535b"
+"""A character, and once more 65,535 times: on a small screen only the fast engine takes long."""
+
+
 def test_a_worker_that_hangs_is_killed_and_its_terminal_suspected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("terma.screen.process.ANSWER_S", 1.0)
+    monkeypatch.setattr("terma.screen.process.READ_S", 0.05)
+    monkeypatch.setattr("terma.service.parts.FIRST", 1 << 20)  # all of it at once
 
+    async def play(stage: Stage) -> None:
+        stage.open("good", "hostile", columns=10, rows=5)
+        stage.put("good", b"good")
+        stage.put("hostile", SLOW * 20_000)
+        await stage.screens.show("good")
+        (pid,) = stage.pids
+        await stage.screens.show("hostile")
+        assert stage.pids != [pid]
+        assert stage.screens._all["hostile"].engine == "bittty"
+        assert {terminal for terminal, _ in stage.warnings} == {"hostile"}
+        assert "simpler engine" in stage.warnings[0][1]
+        assert "no answer within" in stage.warnings[0][1]
+        assert text(await stage.screens.show("good"))[0] == "good"
+
+    on_stage(tmp_path, play)
+
+
+def test_output_that_takes_long_is_for_the_simpler_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terma.service.parts.LATE_S", 0.01)
+
+    async def play(stage: Stage) -> None:
+        stage.open("good", "hostile", columns=10, rows=5)
+        stage.put("good", b"good")
+        await stage.screens.show("good")
+        pids = stage.pids
+        stage.put("hostile", SLOW * 1000 + b"\x1b[2J\x1b[Hend")
+        screen = await stage.screens.show("hostile")
+        assert (text(screen)[0], screen.engine) == ("end", "bittty")
+        assert "takes too long" in (screen.warning or "")
+        assert stage.warnings == [("hostile", screen.warning)]
+        assert stage.is_warm("good")
+        assert stage.pids == pids
+
+    on_stage(tmp_path, play)
+
+
+def test_output_that_takes_both_engines_long_is_not_shown_but_what_follows_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terma.service.parts.LATE_S", 0.01)
+
+    async def play(stage: Stage) -> None:
+        stage.open("hostile", columns=120, rows=40)
+        stage.put("hostile", SLOW * 200)
+        screen = await stage.screens.show("hostile")
+        assert set(text(screen)) == {""}
+        assert "built up anew" in (screen.warning or "")
+        assert len(stage.warnings) == 2
+        stage.put("hostile", b"next")
+        assert text(await stage.screens.show("hostile"))[0] == "next"
+        with pytest.raises(TektonError, match="cannot be shown as lines"):
+            await lines_of(stage, "hostile")
+
+    on_stage(tmp_path, play, scrollback=5000)
+
+
+def test_who_is_to_blame_is_found_out_though_nobody_waits_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terma.service.parts.LATE_S", 0.01)
+
+    async def play(stage: Stage) -> None:
+        stage.open("hostile", columns=10, rows=5)
+        stage.put("hostile", SLOW * 1000)
+        looking = asyncio.ensure_future(stage.screens.show("hostile"))
+        await until(lambda: stage.is_warm("hostile"), "it is not read")
+        looking.cancel()
+        await until(lambda: stage.warnings, "nobody is blamed")
+
+    on_stage(tmp_path, play)
+
+
+def test_what_was_read_for_somebody_who_has_gone_is_not_read_again(tmp_path: Path) -> None:
     async def play(stage: Stage) -> None:
         stage.open("one")
         await stage.screens.show("one")
         (pid,) = stage.pids
         os.kill(pid, signal.SIGSTOP)
-        stage.put("one", b"hello")
-        screen = await stage.screens.show("one")
-        assert text(screen)[0] == "hello"
-        assert screen.engine == "bittty"
-        assert "no answer within" in (screen.warning or "")
-        assert stage.warnings == [("one", screen.warning)]
+        stage.put("one", b"once \x1b[6n")
+        stage.screens.asked("one", 5, 9)
+        looking = asyncio.ensure_future(stage.screens.show("one"))
+        await until(lambda: stage.screens._workers[0]._lock.locked(), "it is not asked")
+        looking.cancel()
+        os.kill(pid, signal.SIGCONT)
+        assert await stage.screens.answers("one") == b"\x1b[1;6R"
+        assert text(await stage.screens.show("one"))[0] == "once"
+        assert stage.pids == [pid]
 
     on_stage(tmp_path, play)
+
+
+def test_workers_that_are_stopped_are_replaced_and_nobody_is_suspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terma.screen.process.STUCK_S", 0.75)
+
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"hello ")
+        await until(lambda: all(it.is_ready for it in stage.screens._workers), "not ready")
+        await stage.screens.show("one")
+        pids = stage.pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        stage.put("one", b"\x1b[6nworld")
+        stage.screens.asked("one", 6, 10)
+        assert await stage.screens.answers("one") == b"\x1b[1;7R"
+        screen = await stage.screens.show("one")
+        assert (text(screen)[0], screen.engine) == ("hello world", "ghostty")
+        assert not set(pids) & set(stage.pids)
+        assert stage.warnings == []
+
+    on_stage(tmp_path, play, workers=2)
 
 
 def test_a_worker_ends_with_its_hub(tmp_path: Path) -> None:
@@ -454,6 +572,90 @@ def test_a_snapshot_that_cannot_be_used_is_as_good_as_none(
         whole = file.read_bytes()
         file.write_bytes(whole[:-9] + b"123456789" if broken is None else broken)
         assert text(await stage.screens.show("one"))[0] == "fine"
+
+    on_stage(tmp_path, play)
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_is_run_anew_without_its_log_shows_what_it_puts_out(
+    tmp_path: Path, is_recorded: bool, is_warm: bool
+) -> None:
+    async def play(stage: Stage) -> None:
+        if not is_recorded:
+            stage.logs.unrecorded.add("one")
+        stage.open("one")
+        stage.put("one", b"old\r\n" * 20_000 + b"\x1b[6n")
+        stage.screens.asked("one", 100_000, 100_004)
+        await stage.screens.show("one")
+        if not is_warm:
+            await stage.screens._freeze(stage.screens._all["one"])
+        stage.restore("one")
+        assert not stage.screens.is_asked("one")
+        stage.put("one", b"new \x1b[6n")
+        stage.screens.asked("one", 4, 8)
+        assert await stage.screens.answers("one") == b"\x1b[1;5R"
+        screen = await stage.screens.show("one", scrollback=100)
+        assert (screen.offset, text(screen)[0], screen.scrollback) == (8, "new", ())
+        # Nor is what was known before used once there is as much output again.
+        stage.put("one", b"\r\nmore" * 30_000)
+        await stage.screens._freeze(stage.screens._all["one"])
+        assert text(await stage.screens.show("one"))[0] == "more"
+
+    on_stage(tmp_path, play)
+
+
+def test_who_watches_sees_what_is_run_anew(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"old output")
+        changes = stage.screens.watch("one")
+        await anext(changes)
+        stage.restore("one")
+        stage.put("one", b"new")
+        rows = {0: "old output"}
+        while rows[0] != "new":
+            change = await anext(changes)
+            assert change.screen is not None
+            rows = dict(enumerate(text(change.screen)))
+        await changes.aclose()
+
+    on_stage(tmp_path, play)
+
+
+def test_a_later_hub_does_not_use_a_snapshot_of_a_log_that_is_gone(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"old\r\n" * 20_000)
+        await stage.screens.show("one")
+        await stage.screens._freeze(stage.screens._all["one"])
+        assert stage.snapshot_offset("one") == 100_000
+        stage.logs.lose("one")
+        stage.logs.resize("one", 80, 24)
+        later = Screens(stage.logs, 1, 500)
+        later.opened("one", 80, 24, end=0)
+        assert stage.snapshot_offset("one") == -1
+        data = b"\r\nnew" * 30_000
+        later.output("one", stage.logs.add("one", data), data)
+        screen = await later.show("one", scrollback=500)
+        assert {words(row) for row in screen.scrollback} == {"new"}
+        await later.close()
+
+    on_stage(tmp_path, play)
+
+
+def test_what_is_run_anew_goes_on_from_its_log(tmp_path: Path) -> None:
+    async def play(stage: Stage) -> None:
+        stage.open("one")
+        stage.put("one", b"old\r\n" * 20_000)
+        await stage.screens.show("one")
+        await stage.screens._freeze(stage.screens._all["one"])
+        stage.screens.opened("one", 80, 24, end=stage.logs.resize("one", 80, 24))
+        assert stage.snapshot_offset("one") == 100_000
+        stage.put("one", b"new")
+        stage.logs.read = 0
+        assert text(await stage.screens.show("one"))[-2:] == ["old", "new"]
+        assert stage.logs.read == 3
 
     on_stage(tmp_path, play)
 
