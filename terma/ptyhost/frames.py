@@ -21,6 +21,9 @@ OUTPUT_HEAD = struct.Struct(">IQ")
 READ_HEAD = struct.Struct(">IQQQ")
 """Id of the request, offset, oldest and end."""
 
+MAX_LINE = 4095
+"""Bytes before the end of a line that the kernel keeps in canonical mode (termios(3))."""
+
 INPUT_HEAD = struct.Struct(">IB")
 """Id of the request, and how long the terminal's id is."""
 

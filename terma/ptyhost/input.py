@@ -8,9 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from terma.ptyhost.failure import Failure
-
-MAX_LINE = 4095
-"""Bytes before the end of a line that the kernel keeps in canonical mode (termios(3))."""
+from terma.ptyhost.frames import MAX_LINE
 
 _MAX_QUEUE = 1 << 20
 

@@ -28,7 +28,6 @@ from backends.paths import Paths, private_folder
 from backends.runtime import is_private
 from terma.ptyhost import frames
 from terma.ptyhost.address import holder
-from terma.ptyhost.input import MAX_LINE
 
 LOGGER = logging.getLogger(__name__)
 
@@ -580,7 +579,7 @@ def _pieces(data: bytes, whole_lines: bool) -> list[memoryview]:
     if whole_lines and len(data) > _PIECE and _has_long_line(data):
         raise UsageError(
             f"{len(data)} bytes are too many to be typed at once, with a line of more than "
-            f"{MAX_LINE}: at most {_PIECE}",
+            f"{frames.MAX_LINE}: at most {_PIECE}",
             "send it in pieces, or in shorter lines",
         )
     view, pieces, at = memoryview(data), [], 0
@@ -595,8 +594,8 @@ def _pieces(data: bytes, whole_lines: bool) -> list[memoryview]:
 
 def _has_long_line(data: bytes) -> bool:
     at = 0
-    while len(data) - at > MAX_LINE:
-        end = _behind_lines(data, at, at + MAX_LINE + 1)
+    while len(data) - at > frames.MAX_LINE:
+        end = _behind_lines(data, at, at + frames.MAX_LINE + 1)
         if not end:
             return True
         at = end

@@ -155,7 +155,10 @@ def test_a_death_of_ptyhost_is_told_and_restored(tekton: TektonProcess) -> None:
     assert "before" in tekton.terma("screen", "alice").text
     ran = tekton.terma("restore")
     assert ran.status == 0, ran.err
-    wait_for(lambda: raw_log(tekton, "alice").endswith(b"before\r\nbefore\r\n"), "it runs anew")
+    wait_for(lambda: raw_log(tekton, "alice").endswith(b"\r\nbefore\r\n"), "it runs anew")
+    shown = tekton.terma("screen", "alice").text.split("\n")
+    assert (shown[0], shown[1], shown[3]) == ("before", "", "before")
+    assert shown[2].startswith("-- restored 20")
     again = listed(tekton, "alice")
     assert (again["id"], again["state"] in ("idle", "busy")) == (info["id"], True)
 

@@ -87,6 +87,7 @@ def test_a_program_may_end_in_its_own_way(client: Client) -> None:
     )
     client.follow("a")
     client.wait_for(b"ready")
+    wait_until(lambda: sleeping("a") == 1, "its child, which would miss a signal before")
     assert client.ask("close", terminal="a", grace_s=20)["left"] == []
     assert client.wait_event("exit", terminal="a")["status"] == 5
     assert b"bye" in client.output[1]
