@@ -84,8 +84,11 @@ def send(
         try:
             tekton.call(WriteTerminal(name=name, data=b64encode(typed).decode("ascii")))
         except TimedOut as error:
+            if error.message.startswith("ptyhost"):
+                raise
             raise TimedOut(
-                f"{name} has not taken all of it: what runs there does not read",
+                f"{name} has not taken all of it: what runs there does not read. The rest is "
+                "dropped",
                 f"`terma screen {name}` shows what it does",
             ) from error
 
