@@ -345,16 +345,23 @@ class Terminals:
         try:
             await self._run(terminal, request.environment)
             await self._store.save(stored)
+        except TimedOut:  # the end, asked for behind it, would have to be waited for as well
+            self._context.background(self._undo(terminal, folder))
+            raise
         except Exception:
-            terminal.is_closing = True
-            with suppress(TektonError):  # what has happened before is worse
-                await self._end(terminal, 0)
-            self.table.remove(terminal)
-            await self.screens.forget(terminal.id)
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await self._undo(terminal, folder)
             raise
         self.observer.publish(terminal, "opened", id=stored.id, kind=stored.kind, pid=terminal.pid)
         return terminal
+
+    async def _undo(self, terminal: Terminal, folder: Path) -> None:
+        """Leave nothing of a terminal that could not be opened."""
+        terminal.is_closing = True
+        with suppress(TektonError):  # what has happened before is worse
+            await self._end(terminal, 0)
+        self.table.remove(terminal)
+        await self.screens.forget(terminal.id)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _run(self, terminal: Terminal, environment: str, preface: bytes = b"") -> None:
         """Run a terminal's program and follow its output."""
