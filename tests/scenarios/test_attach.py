@@ -221,6 +221,7 @@ def test_the_size_stays_that_of_who_typed_last_when_the_hub_is_back(place: Place
     small = place.attach(name, columns=60, rows=20)
     large = place.attach(name, columns=100, rows=30)
     large.type("echo ty''ped\r")
+    large.wait_text("typed\n")
     small.wait_text(f"{name} is 100 x 30")
     for _ in range(3):
         kill_hub(place)
