@@ -567,7 +567,8 @@ class _Line(asyncio.Protocol):
             self._host._lost(self, f"ptyhost sent what cannot be understood: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._host._lost(self, f"ptyhost has hung up{f': {exc}' if exc else ''}")
+        held = f"ptyhost (pid {self._host.pid}), which held it," if self._host.pid else "ptyhost"
+        self._host._lost(self, f"{held} is gone{f': {exc}' if exc else ''}")
 
 
 def _pieces(data: bytes, whole_lines: bool) -> list[memoryview]:
