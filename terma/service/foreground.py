@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from terma.service.host import Hosted
+from terma.service.hosted import Hosted
 
 _MAX = 60
 

@@ -28,7 +28,8 @@ from terma.ptyhost.processes import survivors
 from terma.service.answering import Answering
 from terma.service.feed import Feed
 from terma.service.foreground import foreground_of
-from terma.service.host import Host, Hosted, Opening
+from terma.service.host import Host
+from terma.service.hosted import Hosted, Opening
 from terma.service.identity import hash_of, new_token
 from terma.service.leftovers import end_leftovers
 from terma.service.log import Log
@@ -70,8 +71,6 @@ _READ = 256 * 1024
 _TRY_AGAIN_S = 1.0
 _PATIENCE_S = 2.0
 """How long ptyhost may be silent until what is known without it is told."""
-
-_TELL_OUTPUT_EVERY_S = 1.0
 
 
 class Terminals:

@@ -19,7 +19,8 @@ from backends.errors import Busy, ConnectionLost, NotFound, TektonError, TimedOu
 from backends.paths import Paths, find_paths, private_folder
 from terma.ptyhost.processes import survivors
 from terma.service import host as module
-from terma.service.host import Exit, Host, Hosted, Opening
+from terma.service.host import Host
+from terma.service.hosted import Exit, Hosted, Opening
 
 ENVIRONMENT = b"PATH=" + os.environb[b"PATH"] + b"\0"
 PATIENCE_S = 20.0
